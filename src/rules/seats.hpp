@@ -1,0 +1,32 @@
+// Arithmetic of a tournament's seats. Nothing here overflows: counts near the type's limits come
+// from hostile data, and a wrapped sum would sell seats that do not exist.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+
+namespace pg_enroll::rules {
+
+using Count = std::int64_t;
+
+// What a capacity allots: no value is unlimited, a negative capacity counts as 0.
+constexpr std::optional<Count> allotment(std::optional<Count> capacity) noexcept {
+  if (capacity && *capacity < 0) return 0;
+  return capacity;
+}
+
+// Seats that are left to give, never below 0; no value where unlimited.
+constexpr std::optional<Count> seats_left(std::optional<Count> allotted, Count taken) noexcept {
+  if (!allotted) return std::nullopt;
+  if (taken >= *allotted) return 0;
+  const bool beyond = taken < 0 && *allotted > std::numeric_limits<Count>::max() + taken;
+  return beyond ? std::numeric_limits<Count>::max() : *allotted - taken;
+}
+
+constexpr bool has_room(std::optional<Count> allotted, Count taken, Count wanted) noexcept {
+  const std::optional<Count> left = seats_left(allotted, taken);
+  return !left || *left >= wanted;
+}
+
+}  // namespace pg_enroll::rules

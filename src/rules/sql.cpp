@@ -1,0 +1,577 @@
+#include "rules/sql.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+#include <vector>
+
+namespace pg_enroll::rules {
+namespace {
+
+using std::string;
+using std::string_view;
+
+string quoted(string_view identifier) {
+  string out = "\"";
+  for (const char c : identifier) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
+string literal(string_view text) {
+  // E'' reads the same whatever standard_conforming_strings says.
+  string out = "E'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') out += c;
+    out += c;
+  }
+  return out + '\'';
+}
+
+string joined(const std::vector<string>& parts, string_view separator) {
+  string out;
+  for (const string& part : parts) {
+    if (!out.empty()) out += separator;
+    out += part;
+  }
+  return out;
+}
+
+string column(string_view alias, string_view name) {
+  return string(alias) + "." + quoted(name);
+}
+
+string equal(string_view left, string_view right) {
+  return string(left) + " OPERATOR(pg_catalog.=) " + string(right);
+}
+
+string numeric(string_view expression) {
+  return "(" + string(expression) + ")::pg_catalog.numeric";
+}
+
+bool is_word(char c) {
+  return c == '_' || c == '$' || std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
+
+// Whether the word stands in the expression, be it in a literal: what it decides is only whether
+// a table joins in or a name is made visible, and one too many does no harm.
+bool mentions(string_view expression, string_view word) {
+  string lower(expression);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (size_t at = lower.find(word); at != string::npos; at = lower.find(word, at + 1)) {
+    const size_t after = at + word.size();
+    const bool starts = at == 0 || !is_word(lower[at - 1]);
+    if (starts && (after == lower.size() || !is_word(lower[after]))) return true;
+  }
+  return false;
+}
+
+bool any_mentions(const std::vector<Assignment>& assignments, string_view word) {
+  return std::any_of(assignments.begin(), assignments.end(),
+                     [&](const Assignment& a) { return mentions(a.expression, word); });
+}
+
+// Where the keys of one row come from: parameters for one user, an unnested row for many.
+struct Source {
+  bool many;
+  string pick(string_view one, string_view of_many) const {
+    return string(many ? of_many : one);
+  }
+};
+
+class Writer {
+ public:
+  Writer(const Policy& policy, const Catalog& catalog) : p_(policy), c_(catalog) {}
+
+  string text(Statement statement) const;
+
+ private:
+  string read_enroll(Source source) const;
+  string read_unenroll() const;
+  string read_key(Source source) const;
+  string paid() const;
+  string insert_enrollment(Source source) const;
+  string withdraw_enrollment() const;
+  string ledger(Source source, string_view operation, string_view type,
+                const std::vector<Assignment>& special) const;
+  string ledger_value(const Assignment& assignment, Source source, string_view operation) const;
+  string lock_account(Source source) const;
+  string debit(Source source) const;
+  string lock_rows(string_view table, string_view key) const;
+  string read_capacities() const;
+  string count_enrollments() const;
+  string seat(Statement statement) const;
+
+  string user_key(string_view alias) const { return column(alias, p_.users.key); }
+  string tournament_key(string_view alias) const { return column(alias, p_.tournaments.key); }
+  string enrollment_of(string_view user, string_view tournament) const {
+    return equal(column("e", p_.enrollments.user), user) + " AND " +
+           equal(column("e", p_.enrollments.tournament), tournament);
+  }
+  string active() const { return "(" + string(c_.active) + ")"; }
+  string truncated(const string& amount) const {
+    if (c_.balance_scale.empty()) return amount;
+    return "pg_catalog.trunc(" + amount + ", " + string(c_.balance_scale) + ")";
+  }
+  string balance_type(string_view expression) const {
+    return "(" + string(expression) + ")::" + string(c_.balance_type);
+  }
+  string from_many(string_view users) const {
+    return "pg_catalog.unnest(" + string(users) + ") WITH ORDINALITY AS i(user_key, ord)";
+  }
+
+  const Policy& p_;
+  const Catalog& c_;
+};
+
+// Columns: [ord,] tournament found, user found, open, capacity, price, price fits the balance's
+// scale, balance, active enrollment.
+string Writer::read_enroll(Source source) const {
+  const string who = source.pick("$1", "i.user_key");
+  return "SELECT " + source.pick("", "i.ord, ") + tournament_key("t") + " IS NOT NULL, " +
+         user_key("u") + " IS NOT NULL, (" + p_.tournaments.open + ") IS TRUE, (" +
+         p_.tournaments.capacity + ")::pg_catalog.int8, price.cost, " +
+         equal(truncated("price.cost"), "price.cost") + ", " +
+         numeric(column("u", p_.users.balance)) + ", " + column("e", p_.enrollments.key) +
+         " FROM " + source.pick("(SELECT) AS i", from_many("$1")) + " LEFT JOIN " +
+         string(c_.users) + " AS u ON " + equal(user_key("u"), who) + " LEFT JOIN " +
+         string(c_.tournaments) + " AS t ON " + equal(tournament_key("t"), "$2") +
+         " LEFT JOIN " + string(c_.enrollments) + " AS e ON " + enrollment_of(who, "$2") +
+         " AND " + active() + " CROSS JOIN LATERAL (SELECT " + numeric(p_.tournaments.cost) +
+         " AS cost) AS price" + source.pick("", " ORDER BY i.ord");
+}
+
+// What the enrollment's last ledger row says was paid; only an enroll row says anything.
+string Writer::paid() const {
+  const Policy::Ledger& l = p_.ledger;
+  const string type = column("l", l.type.column);
+  return "SELECT CASE WHEN " + equal(type, literal(l.type.enroll)) +
+         " THEN OPERATOR(pg_catalog.-) " + numeric(column("l", l.amount)) +
+         " ELSE 0 END AS paid FROM " + string(c_.ledger) + " AS l WHERE " +
+         equal(column("l", l.enrollment), column("e", p_.enrollments.key)) + " AND (" +
+         equal(type, literal(l.type.enroll)) + " OR " + equal(type, literal(l.type.unenroll)) +
+         " OR " + equal(type, literal(l.type.waive)) + ") ORDER BY " + column("l", l.order) +
+         " DESC LIMIT 1";
+}
+
+// Columns: tournament found, user found, balance, active enrollment, paid, refund, price. The
+// inner levels make `paid` win over a column of that name.
+string Writer::read_unenroll() const {
+  return "SELECT " + tournament_key("t") + " IS NOT NULL, " + user_key("u") +
+         " IS NOT NULL, " + numeric(column("u", p_.users.balance)) + ", " +
+         column("e", p_.enrollments.key) + ", " + numeric("r.paid") + ", " +
+         truncated("r.refund") + ", " + numeric(p_.tournaments.cost) +
+         " FROM (SELECT) AS i LEFT JOIN " + string(c_.users) + " AS u ON " +
+         equal(user_key("u"), "$1") + " LEFT JOIN " + string(c_.tournaments) + " AS t ON " +
+         equal(tournament_key("t"), "$2") + " LEFT JOIN " + string(c_.enrollments) +
+         " AS e ON " + enrollment_of("$1", "$2") + " AND " + active() +
+         " LEFT JOIN LATERAL (" + paid() + ") AS last ON TRUE" +
+         " CROSS JOIN LATERAL (SELECT paid, " + numeric(p_.refund) + " AS refund FROM (SELECT " +
+         balance_type("GREATEST(COALESCE(last.paid, 0), 0)") + " AS paid) AS given) AS r";
+}
+
+// Columns: [ord,] type, amount, balance after, enrollment, made for this user and tournament.
+string Writer::read_key(Source source) const {
+  const Policy::Ledger& l = p_.ledger;
+  const string key = source.pick("$1", "i.key");
+  const string user = source.pick("$2", "i.user_key");
+  return "SELECT " + source.pick("", "i.ord, ") + column("l", l.type.column) +
+         "::pg_catalog.text, " + numeric(column("l", l.amount)) + ", " +
+         numeric(column("l", l.balance_after)) + ", " + column("e", p_.enrollments.key) +
+         ", COALESCE(" + enrollment_of(user, "$3") + ", FALSE) FROM " +
+         source.pick("", "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH "
+                         "ORDINALITY AS i(key, user_key, ord) JOIN ") +
+         string(c_.ledger) + " AS l" +
+         source.pick("", " ON " + equal(column("l", l.idempotency_key), key)) + " LEFT JOIN " +
+         string(c_.enrollments) + " AS e ON " +
+         equal(column("e", p_.enrollments.key), column("l", l.enrollment)) +
+         source.pick(" WHERE " + equal(column("l", l.idempotency_key), key), " ORDER BY i.ord");
+}
+
+string Writer::lock_account(Source source) const {
+  return "SELECT " + source.pick("", "i.ord, ") + numeric(column("u", p_.users.balance)) +
+         " FROM " + source.pick("", from_many("$1") + " JOIN ") + string(c_.users) + " AS u" +
+         source.pick(" WHERE " + equal(user_key("u"), "$1"),
+                     " ON " + equal(user_key("u"), "i.user_key") + " ORDER BY " + user_key("u")) +
+         " FOR NO KEY UPDATE OF u";
+}
+
+// The condition is judged on the row's newest version, whatever the snapshot says: this is what
+// stops a double spend.
+string Writer::debit(Source source) const {
+  const string balance = column("u", p_.users.balance);
+  const string cost = balance_type(source.pick("$2", "i.cost"));
+  return "UPDATE " + string(c_.users) + " AS u SET " + quoted(p_.users.balance) + " = " +
+         balance + " OPERATOR(pg_catalog.-) " + cost +
+         source.pick("", " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH "
+                         "ORDINALITY AS i(user_key, cost, ord)") +
+         " WHERE " + equal(user_key("u"), source.pick("$1", "i.user_key")) + " AND " + balance +
+         " OPERATOR(pg_catalog.>=) " + cost + " RETURNING " + source.pick("", "i.ord, ") +
+         numeric(balance);
+}
+
+// Locks the tournament's row before the enrollment's index entry; a rival with the same user and
+// tournament is met at the active index. Columns: enrollment, row came back as it was written.
+string Writer::insert_enrollment(Source source) const {
+  const Policy::Enrollments& e = p_.enrollments;
+  const string who = source.pick("$1", "i.user_key");
+  std::vector<string> columns{quoted(e.user), quoted(e.tournament)};
+  std::vector<string> values{who, tournament_key("t")};
+  for (const Assignment& a : e.insert) {
+    columns.push_back(quoted(a.column));
+    values.push_back("(" + a.expression + ")");
+  }
+  const bool with_user = any_mentions(e.insert, "u");
+  return "INSERT INTO " + string(c_.enrollments) + " AS e (" + joined(columns, ", ") +
+         ") SELECT " + joined(values, ", ") + " FROM " + string(c_.tournaments) + " AS t" +
+         source.pick("", " CROSS JOIN " + from_many("$1")) +
+         (with_user ? " CROSS JOIN " + string(c_.users) + " AS u" : "") + " WHERE " +
+         equal(tournament_key("t"), "$2") +
+         (with_user ? " AND " + equal(user_key("u"), who) : "") +
+         source.pick("", " ORDER BY i.ord") + " FOR KEY SHARE OF t ON CONFLICT (" +
+         quoted(e.user) + ", " + quoted(e.tournament) + ") WHERE (" + e.active +
+         ") DO NOTHING RETURNING " + column("e", e.key) + ", COALESCE(" +
+         enrollment_of(source.pick("$1", column("e", e.user)), "$2") + " AND " + active() +
+         ", FALSE)" + source.pick("", ", " + column("e", e.user));
+}
+
+// Columns: enrollment, row came back withdrawn and otherwise as it was.
+string Writer::withdraw_enrollment() const {
+  const Policy::Enrollments& e = p_.enrollments;
+  std::vector<string> sets;
+  for (const Assignment& a : e.withdraw) {
+    sets.push_back(quoted(a.column) + " = (" + a.expression + ")");
+  }
+  const bool with_user = any_mentions(e.withdraw, "u");
+  return "UPDATE " + string(c_.enrollments) + " AS e SET " + joined(sets, ", ") +
+         " FROM (SELECT t.* FROM " + string(c_.tournaments) + " AS t WHERE " +
+         equal(tournament_key("t"), "$2") + " FOR KEY SHARE OF t) AS t" +
+         (with_user ? " CROSS JOIN " + string(c_.users) + " AS u" : "") + " WHERE " +
+         equal(column("e", e.key), "$3") + " AND " + enrollment_of("$1", "$2") + " AND " +
+         active() + (with_user ? " AND " + equal(user_key("u"), "$1") : "") + " RETURNING " +
+         column("e", e.key) + ", COALESCE(" + enrollment_of("$1", "$2") + " AND NOT " +
+         active() + ", FALSE)";
+}
+
+// An expression that speaks of the call itself sees it in an inner level, so that `cost` there is
+// the price and not a column of some table.
+string Writer::ledger_value(const Assignment& assignment, Source source,
+                            string_view operation) const {
+  const string& expression = assignment.expression;
+  if (expression == "t." + p_.tournaments.key) return "$2";
+  if (!mentions(expression, "cost") && !mentions(expression, "operation") &&
+      !mentions(expression, "reason")) {
+    return "(" + expression + ")";
+  }
+  return "(SELECT (" + expression + ") FROM (SELECT " +
+         balance_type(source.pick("$7", "i.cost")) + " AS cost, " + literal(operation) +
+         "::pg_catalog.text AS operation, " + source.pick("$8", "NULL") +
+         "::pg_catalog.text AS reason) AS given)";
+}
+
+string Writer::ledger(Source source, string_view operation, string_view type,
+                      const std::vector<Assignment>& special) const {
+  const Policy::Ledger& l = p_.ledger;
+  std::vector<Assignment> extra = special;
+  for (const Assignment& common : l.insert) {
+    const bool overridden =
+        std::any_of(special.begin(), special.end(),
+                    [&](const Assignment& a) { return a.column == common.column; });
+    if (!overridden) extra.push_back(common);
+  }
+  const auto names = [&](string_view name) {
+    return std::any_of(extra.begin(), extra.end(),
+                       [&](const Assignment& a) { return a.column == name; });
+  };
+  const string user = source.pick("$1", "i.user_key");
+  const string enrollment = source.pick("$3", "i.enrollment_key");
+  std::vector<string> columns{quoted(l.amount), quoted(l.balance_after), quoted(l.enrollment),
+                              quoted(l.idempotency_key), quoted(l.type.column)};
+  std::vector<string> values{source.pick("$4", "i.amount"), source.pick("$5", "i.balance_after"),
+                             enrollment, source.pick("$6", "i.key"), literal(type)};
+  if (l.user && !names(*l.user)) {
+    columns.push_back(quoted(*l.user));
+    values.push_back(user);
+  }
+  for (const Assignment& a : extra) {
+    columns.push_back(quoted(a.column));
+    values.push_back(ledger_value(a, source, operation));
+  }
+  const string value_list = joined(values, ", ");
+  string from = source.pick("(SELECT) AS i",
+                            "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($3), "
+                            "pg_catalog.unnest($4), pg_catalog.unnest($5), "
+                            "pg_catalog.unnest($6), pg_catalog.unnest($7)) WITH ORDINALITY AS "
+                            "i(user_key, enrollment_key, amount, balance_after, key, cost, ord)");
+  if (mentions(value_list, "u")) {
+    from += " JOIN " + string(c_.users) + " AS u ON " + equal(user_key("u"), user);
+  }
+  if (mentions(value_list, "t")) {
+    from += " JOIN " + string(c_.tournaments) + " AS t ON " + equal(tournament_key("t"), "$2");
+  }
+  if (mentions(value_list, "e")) {
+    from += " JOIN " + string(c_.enrollments) + " AS e ON " +
+            equal(column("e", p_.enrollments.key), enrollment);
+  }
+  return "INSERT INTO " + string(c_.ledger) + " AS l (" + joined(columns, ", ") + ") SELECT " +
+         value_list + " FROM " + from + source.pick("", " ORDER BY i.ord") + " ON CONFLICT (" +
+         quoted(l.idempotency_key) + ") DO NOTHING RETURNING TRUE";
+}
+
+string Writer::lock_rows(string_view table, string_view key) const {
+  return "SELECT FROM " + string(table) + " AS r WHERE " + column("r", key) +
+         " OPERATOR(pg_catalog.=) ANY ($1) ORDER BY " + column("r", key) +
+         " FOR KEY SHARE OF r";
+}
+
+string Writer::read_capacities() const {
+  return "SELECT pg_catalog.array_agg(pg_catalog.format('%s', " + tournament_key("t") +
+         ")), pg_catalog.array_agg((" + p_.tournaments.capacity + ")::pg_catalog.int8) FROM " +
+         string(c_.tournaments) + " AS t WHERE " + tournament_key("t") +
+         " OPERATOR(pg_catalog.=) ANY ($1)";
+}
+
+// Columns: arrays of tournament, active rows, capacity. Rows without a tournament count as
+// unlimited, as they do when a raw writer brings them.
+string Writer::count_enrollments() const {
+  const string tournament = column("e", p_.enrollments.tournament);
+  return "SELECT COALESCE(pg_catalog.array_agg(COALESCE(a.tournament, b.tournament)), '{}'), "
+         "COALESCE(pg_catalog.array_agg(COALESCE(b.taken, 0)), '{}'), "
+         "COALESCE(pg_catalog.array_agg(a.capacity), '{}') FROM (SELECT "
+         "pg_catalog.format('%s', " + tournament_key("t") + ") COLLATE \"C\" AS tournament, (" +
+         p_.tournaments.capacity + ")::pg_catalog.int8 AS capacity FROM " +
+         string(c_.tournaments) + " AS t) AS a FULL JOIN (SELECT pg_catalog.format('%s', " +
+         tournament + ") COLLATE \"C\" AS tournament, pg_catalog.count(*) AS taken FROM " +
+         string(c_.enrollments) + " AS e WHERE " + active() + " AND " + tournament +
+         " IS NOT NULL GROUP BY " + tournament +
+         ") AS b ON a.tournament OPERATOR(pg_catalog.=) b.tournament";
+}
+
+// The seats' statements hold no expression of a policy. $1 is the policy, $2 the tournament or
+// the tournaments.
+string Writer::seat(Statement statement) const {
+  const string seats(c_.seats);
+  const string mine = "s.policy OPERATOR(pg_catalog.=) $1";
+  const string one = mine + " AND s.tournament OPERATOR(pg_catalog.=) $2 AND s.stripe "
+                            "OPERATOR(pg_catalog.=) 0";
+  const string counted =
+      "(SELECT c.tournament COLLATE \"C\" AS tournament, c.taken, c.capacity, CASE WHEN "
+      "c.capacity OPERATOR(pg_catalog.<) 0 THEN 0 ELSE c.capacity END AS allotted FROM ROWS FROM "
+      "(pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) AS "
+      "c(tournament, taken, capacity)) AS c";
+  const auto next_epoch = [](string_view xid) {
+    return "GREATEST(s.epoch OPERATOR(pg_catalog.+) 1, " + string(xid) + ")";
+  };
+  const string claim =
+      "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.+) $3 WHERE " + one +
+      " AND (s.allotted IS NULL OR s.taken OPERATOR(pg_catalog.+) $3 OPERATOR(pg_catalog.<=) "
+      "s.allotted)";
+  const string insert =
+      "INSERT INTO " + seats + " AS s (policy, tournament, stripe, taken, allotted, capacity, "
+      "epoch) ";
+  const string conflict = " ON CONFLICT (policy, tournament, stripe) ";
+  switch (statement) {
+    case Statement::seat_claim:
+      return claim + " RETURNING s.taken, s.allotted";
+    case Statement::seat_claim_read:
+      return claim + " AND s.epoch OPERATOR(pg_catalog.=) $4 AND s.capacity IS NOT DISTINCT "
+                     "FROM $5 RETURNING s.taken, s.allotted";
+    case Statement::seat_return:
+      return "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.-) $3 WHERE " +
+             one + " RETURNING s.taken, s.allotted";
+    case Statement::seat_open:
+      return insert + "SELECT $1, c.tournament, 0, 0, 0, 0, $3 FROM pg_catalog.unnest($2) AS "
+                      "c(tournament) ORDER BY c.tournament" + conflict + "DO NOTHING";
+    case Statement::seat_open_taken:
+      return insert + "VALUES ($1, $2, 0, $3, $4, $5, $6)" + conflict +
+             "DO NOTHING RETURNING s.taken, s.allotted";
+    case Statement::seat_lock:
+      return "SELECT FROM " + seats + " AS s WHERE " + mine + " AND s.tournament "
+             "OPERATOR(pg_catalog.=) ANY ($2) ORDER BY s.tournament, s.stripe "
+             "FOR NO KEY UPDATE OF s";
+    case Statement::seat_allot:
+      return "UPDATE " + seats + " AS s SET allotted = a.allotted, capacity = a.capacity, "
+             "epoch = " + next_epoch("$5") + " FROM (SELECT w.tournament, CASE WHEN c.tournament "
+             "IS NULL OR c.capacity OPERATOR(pg_catalog.<) 0 THEN 0 ELSE c.capacity END AS "
+             "allotted, CASE WHEN c.tournament IS NULL THEN 0 ELSE c.capacity END AS capacity "
+             "FROM pg_catalog.unnest($2) AS w(tournament) LEFT JOIN ROWS FROM "
+             "(pg_catalog.unnest($3), pg_catalog.unnest($4)) AS c(tournament, capacity) ON "
+             "c.tournament OPERATOR(pg_catalog.=) w.tournament) AS a WHERE " + mine +
+             " AND s.tournament OPERATOR(pg_catalog.=) a.tournament COLLATE \"C\" AND s.stripe "
+             "OPERATOR(pg_catalog.=) 0";
+    case Statement::seat_empty:
+      return "UPDATE " + seats + " AS s SET taken = 0, epoch = " + next_epoch("$2") + " WHERE " +
+             mine;
+    case Statement::seat_close:
+      return "UPDATE " + seats + " AS s SET allotted = 0, capacity = 0, epoch = " +
+             next_epoch("$2") + " WHERE " + mine;
+    case Statement::seat_compare:
+      return "SELECT COALESCE(s.tournament, c.tournament), s.taken, c.taken, s.allotted, "
+             "c.allotted FROM " + counted + " FULL JOIN (SELECT * FROM " + seats + " AS s WHERE " +
+             mine + ") AS s ON s.tournament OPERATOR(pg_catalog.=) c.tournament WHERE "
+             "s.tournament IS NULL OR c.tournament IS NULL OR s.taken IS DISTINCT FROM c.taken "
+             "OR s.allotted IS DISTINCT FROM c.allotted ORDER BY 1";
+    case Statement::seat_recount:
+      return insert + "SELECT $1, c.tournament, 0, c.taken, c.allotted, c.capacity, $5 FROM " +
+             counted + " ORDER BY c.tournament" + conflict +
+             "DO UPDATE SET taken = EXCLUDED.taken, allotted = EXCLUDED.allotted, "
+             "capacity = EXCLUDED.capacity, epoch = " + next_epoch("EXCLUDED.epoch");
+    case Statement::seat_remove:
+      return "DELETE FROM " + seats + " AS s WHERE " + mine + " AND NOT EXISTS (SELECT FROM "
+             "pg_catalog.unnest($2) AS c(tournament) WHERE c.tournament COLLATE \"C\" "
+             "OPERATOR(pg_catalog.=) s.tournament)";
+    case Statement::seat_forget:
+      return "DELETE FROM " + seats + " AS s WHERE " + mine;
+    default:
+      return {};
+  }
+}
+
+string Writer::text(Statement statement) const {
+  const Policy::Ledger& l = p_.ledger;
+  constexpr Source one{false};
+  constexpr Source many{true};
+  switch (statement) {
+    case Statement::read_enroll:
+      return read_enroll(one);
+    case Statement::read_unenroll:
+      return read_unenroll();
+    case Statement::read_key:
+      return read_key(one);
+    case Statement::read_tournament:
+      return "SELECT (" + p_.tournaments.open + ") IS TRUE, (" + p_.tournaments.capacity +
+             ")::pg_catalog.int8 FROM " + string(c_.tournaments) + " AS t WHERE " +
+             equal(tournament_key("t"), "$1");
+    case Statement::lock_account:
+      return lock_account(one);
+    case Statement::debit:
+      return debit(one);
+    case Statement::credit:
+      return "UPDATE " + string(c_.users) + " AS u SET " + quoted(p_.users.balance) + " = " +
+             column("u", p_.users.balance) + " OPERATOR(pg_catalog.+) " + balance_type("$2") +
+             " WHERE " + equal(user_key("u"), "$1") + " RETURNING " +
+             numeric(column("u", p_.users.balance));
+    case Statement::insert_enrollment:
+      return insert_enrollment(one);
+    case Statement::withdraw_enrollment:
+      return withdraw_enrollment();
+    case Statement::ledger_enroll:
+      return ledger(one, "enroll", l.type.enroll, l.enroll);
+    case Statement::ledger_unenroll:
+      return ledger(one, "unenroll", l.type.unenroll, l.unenroll);
+    case Statement::ledger_waive:
+      return ledger(one, "waive", l.type.waive, l.waive);
+    case Statement::read_enroll_many:
+      return read_enroll(many);
+    case Statement::read_key_many:
+      return read_key(many);
+    case Statement::lock_account_many:
+      return lock_account(many);
+    case Statement::debit_many:
+      return debit(many);
+    case Statement::insert_enrollment_many:
+      return insert_enrollment(many);
+    case Statement::ledger_enroll_many:
+      return ledger(many, "enroll", l.type.enroll, l.enroll);
+    case Statement::lock_users:
+      return lock_rows(c_.users, p_.users.key);
+    case Statement::lock_tournaments:
+      return lock_rows(c_.tournaments, p_.tournaments.key);
+    case Statement::read_capacities:
+      return read_capacities();
+    case Statement::count_enrollments:
+      return count_enrollments();
+    default:
+      return seat(statement);
+  }
+}
+
+}  // namespace
+
+Signature signature(Statement statement) noexcept {
+  using P = Parameter;
+  constexpr Actor seats = Actor::extension_owner;
+  switch (statement) {
+    case Statement::read_enroll:
+    case Statement::read_unenroll:
+    case Statement::insert_enrollment:
+      return {{P::user_key, P::tournament_key}};
+    case Statement::read_key:
+      return {{P::text, P::user_key, P::tournament_key}};
+    case Statement::read_tournament:
+      return {{P::tournament_key}};
+    case Statement::lock_account:
+      return {{P::user_key}};
+    case Statement::debit:
+    case Statement::credit:
+      return {{P::user_key, P::numeric}};
+    case Statement::withdraw_enrollment:
+      return {{P::user_key, P::tournament_key, P::enrollment_key}};
+    case Statement::ledger_enroll:
+    case Statement::ledger_unenroll:
+    case Statement::ledger_waive:
+      return {{P::user_key, P::tournament_key, P::enrollment_key, P::numeric, P::numeric, P::text,
+               P::numeric, P::text}};
+    case Statement::read_enroll_many:
+    case Statement::insert_enrollment_many:
+      return {{P::user_keys, P::tournament_key}};
+    case Statement::read_key_many:
+      return {{P::texts, P::user_keys, P::tournament_key}};
+    case Statement::lock_account_many:
+    case Statement::lock_users:
+      return {{P::user_keys}};
+    case Statement::debit_many:
+      return {{P::user_keys, P::numerics}};
+    case Statement::ledger_enroll_many:
+      return {{P::user_keys, P::tournament_key, P::enrollment_keys, P::numerics, P::numerics,
+               P::texts, P::numerics}};
+    case Statement::lock_tournaments:
+    case Statement::read_capacities:
+      return {{P::tournament_keys}};
+    case Statement::count_enrollments:
+      return {};
+    case Statement::seat_claim:
+    case Statement::seat_return:
+      return {{P::text, P::text, P::bigint}, seats};
+    case Statement::seat_claim_read:
+      return {{P::text, P::text, P::bigint, P::bigint, P::bigint}, seats};
+    case Statement::seat_open:
+      return {{P::text, P::texts, P::bigint}, seats};
+    case Statement::seat_open_taken:
+      return {{P::text, P::text, P::bigint, P::bigint, P::bigint, P::bigint}, seats};
+    case Statement::seat_lock:
+    case Statement::seat_remove:
+      return {{P::text, P::texts}, seats};
+    case Statement::seat_allot:
+      return {{P::text, P::texts, P::texts, P::bigints, P::bigint}, seats};
+    case Statement::seat_empty:
+    case Statement::seat_close:
+      return {{P::text, P::bigint}, seats};
+    case Statement::seat_compare:
+      return {{P::text, P::texts, P::bigints, P::bigints}, seats};
+    case Statement::seat_recount:
+      return {{P::text, P::texts, P::bigints, P::bigints, P::bigint}, seats};
+    case Statement::seat_forget:
+      return {{P::text}, seats};
+  }
+  return {};
+}
+
+string statement_text(Statement statement, const Policy& policy, const Catalog& catalog) {
+  return Writer(policy, catalog).text(statement);
+}
+
+string active_probe(const Policy& policy, string_view enrollments) {
+  return "SELECT FROM " + string(enrollments) + " AS e WHERE (" + policy.enrollments.active + ")";
+}
+
+string balance_probe(const Policy& policy, string_view users) {
+  return "SELECT FROM " + string(users) + " AS u WHERE " +
+         column("u", policy.users.balance) + " OPERATOR(pg_catalog.>=) 0";
+}
+
+}  // namespace pg_enroll::rules
