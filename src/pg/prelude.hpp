@@ -1,0 +1,174 @@
+// PostgreSQL's headers as C++ sees them, and every difference between its versions 14 to 18.
+#pragma once
+
+// The standard headers come first: PostgreSQL defines printf and its kin as macros.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wregister"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#pragma GCC diagnostic ignored "-Wdeprecated"
+extern "C" {
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/plancache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+}
+#pragma GCC diagnostic pop
+
+namespace pg_enroll::pg {
+
+// The search path that plans are made and run under. Before version 17 an override is pushed;
+// since then a setting is made for a nest level of its own. Either ends with its transaction.
+struct SearchPath {
+#if PG_VERSION_NUM < 170000
+  OverrideSearchPath* path;
+#else
+  const char* setting;
+  int level;
+#endif
+};
+
+inline SearchPath make_search_path(List* schemas) {
+#if PG_VERSION_NUM < 170000
+  auto* path = static_cast<OverrideSearchPath*>(palloc0(sizeof(OverrideSearchPath)));
+  path->schemas = list_copy(schemas);
+  path->addCatalog = true;
+  return {path};
+#else
+  StringInfoData setting;
+  initStringInfo(&setting);
+  appendStringInfoString(&setting, "pg_catalog");
+  ListCell* cell;
+  foreach (cell, schemas) {
+    const char* name = get_namespace_name(lfirst_oid(cell));
+    if (name != nullptr) appendStringInfo(&setting, ", %s", quote_identifier(name));
+  }
+  appendStringInfoString(&setting, ", pg_temp");
+  return {setting.data, 0};
+#endif
+}
+
+inline void push_search_path(SearchPath& path) {
+#if PG_VERSION_NUM < 170000
+  PushOverrideSearchPath(path.path);
+#else
+  path.level = NewGUCNestLevel();
+  set_config_option("search_path", path.setting, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                    true, 0, false);
+#endif
+}
+
+inline void pop_search_path([[maybe_unused]] SearchPath& path) {
+#if PG_VERSION_NUM < 170000
+  PopOverrideSearchPath();
+#else
+  AtEOXact_GUC(true, path.level);
+#endif
+}
+
+// The columns of a relation that one query level selects, as attribute numbers less
+// FirstLowInvalidHeapAttributeNumber.
+inline Bitmapset* selected_columns([[maybe_unused]] Query* query, RangeTblEntry* entry) {
+#if PG_VERSION_NUM < 160000
+  return entry->selectedCols;
+#else
+  return getRTEPermissionInfo(query->rteperminfos, entry)->selectedCols;
+#endif
+}
+
+// Walks an expression's or a query's parts; before version 16 the walker has no prototype.
+using Walker = bool (*)(Node*, void*);
+
+inline bool walk_parts(Node* node, Walker walker, void* state) {
+#if PG_VERSION_NUM < 160000
+  const auto unprototyped = reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(walker));
+#else
+  const Walker unprototyped = walker;
+#endif
+  if (IsA(node, Query)) {
+    return query_tree_walker(reinterpret_cast<Query*>(node), unprototyped, state, 0);
+  }
+  return expression_tree_walker(node, unprototyped, state);
+}
+
+inline bool check_is_enforced([[maybe_unused]] const ConstrCheck& check) {
+#if PG_VERSION_NUM < 180000
+  return true;
+#else
+  return check.ccenforced;
+#endif
+}
+
+inline bool owns_relation(Oid relation, Oid role) {
+#if PG_VERSION_NUM < 160000
+  return pg_class_ownercheck(relation, role);
+#else
+  return object_ownercheck(RelationRelationId, relation, role);
+#endif
+}
+
+inline void check_can_create_in(Oid schema, Oid role) {
+#if PG_VERSION_NUM < 160000
+  const AclResult result = pg_namespace_aclcheck(schema, role, ACL_CREATE);
+#else
+  const AclResult result = object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE);
+#endif
+  if (result != ACLCHECK_OK) {
+    aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
+  }
+}
+
+}  // namespace pg_enroll::pg
