@@ -1,0 +1,460 @@
+#include "engine/attachment.hpp"
+
+#include "engine/bridge.hpp"
+#include "engine/guards.hpp"
+#include "engine/rejection.hpp"
+#include "pg/errors.hpp"
+
+namespace pg_enroll::engine {
+namespace {
+
+// Known policies of this session, newest first. Stale ones stay until the transaction ends, since
+// a call further up the stack may still be using them.
+Attachment* attachments = nullptr;
+
+void mark_stale(Datum /*argument*/, Oid relation) {
+  for (Attachment* a = attachments; a != nullptr; a = a->next) {
+    const bool concerned = !OidIsValid(relation) || relation == a->users ||
+                           relation == a->tournaments || relation == a->enrollments ||
+                           relation == a->ledger || relation == a->home.seats ||
+                           relation == a->home.policies;
+    if (concerned) a->stale = true;
+  }
+}
+
+// A renamed schema changes the texts of all statements.
+void mark_all_stale(Datum argument, int /*cache*/, uint32 /*hash*/) {
+  mark_stale(argument, InvalidOid);
+}
+
+void forget_stale(XactEvent event, void* /*argument*/) {
+  if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE) {
+    return;
+  }
+  Attachment** link = &attachments;
+  while (*link != nullptr) {
+    Attachment* a = *link;
+    if (a->ready && !a->stale) {
+      link = &a->next;
+      continue;
+    }
+    *link = a->next;
+    for (SPIPlanPtr plan : a->plans) {
+      if (plan != nullptr) SPI_freeplan(plan);
+    }
+    MemoryContextDelete(a->memory);
+  }
+}
+
+enum PolicyColumn : AttrNumber {
+  column_name = 1,
+  column_document,
+  column_users,
+  column_tournaments,
+  column_enrollments,
+  column_ledger,
+  column_search_path,
+  column_owns_index,
+  column_owns_check,
+};
+
+Datum policy_column(HeapTuple tuple, TupleDesc description, PolicyColumn column) {
+  bool null = false;
+  const Datum datum = heap_getattr(tuple, column, description, &null);
+  if (null) elog(ERROR, "enroll_policy: column %d is NULL", column);
+  return datum;
+}
+
+StoredPolicy read_policy(HeapTuple tuple, TupleDesc description) {
+  const auto get = [&](PolicyColumn column) { return policy_column(tuple, description, column); };
+  StoredPolicy stored;
+  stored.name = TextDatumGetCString(get(column_name));
+  Jsonb* document = DatumGetJsonbP(get(column_document));
+  stored.document = JsonbToCString(nullptr, &document->root, VARSIZE(document));
+  stored.users = DatumGetObjectId(get(column_users));
+  stored.tournaments = DatumGetObjectId(get(column_tournaments));
+  stored.enrollments = DatumGetObjectId(get(column_enrollments));
+  stored.ledger = DatumGetObjectId(get(column_ledger));
+  stored.owns_index = DatumGetBool(get(column_owns_index));
+  stored.owns_check = DatumGetBool(get(column_owns_check));
+  stored.search_path = NIL;
+  Datum* schemas = nullptr;
+  int count = 0;
+  deconstruct_array(DatumGetArrayTypeP(get(column_search_path)), TEXTOID, -1, false,
+                    TYPALIGN_INT, &schemas, nullptr, &count);
+  for (int i = 0; i < count; ++i) {
+    stored.search_path = lappend(stored.search_path, TextDatumGetCString(schemas[i]));
+  }
+  return stored;
+}
+
+// Visits the stored policies under a snapshot taken now: a transaction older than an attach must
+// see its guards' policy all the same. Stops where the visitor returns false.
+template <typename Visitor>
+void visit_policies(const Home& home, Visitor visit) {
+  CommandCounterIncrement();
+  const Relation table = table_open(home.policies, AccessShareLock);
+  const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+  const SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, nullptr);
+  for (HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple);
+       tuple = systable_getnext(scan)) {
+    if (!visit(read_policy(tuple, RelationGetDescr(table)))) break;
+  }
+  systable_endscan(scan);
+  UnregisterSnapshot(snapshot);
+  table_close(table, AccessShareLock);
+}
+
+AttrNumber column_of(Oid relation, const char* column) {
+  const AttrNumber number = get_attnum(relation, column);
+  if (number == InvalidAttrNumber) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                    errmsg("column \"%s\" of table %s, which the policy names, does not exist",
+                           column, get_rel_name(relation)),
+                    errhint("Rename it back, or detach the policy and attach it anew.")));
+  }
+  return number;
+}
+
+const char* qualified(Oid relation) {
+  const char* name = get_rel_name(relation);
+  if (name == nullptr) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                    errmsg("a table that the policy names does not exist any more"),
+                    errhint("SELECT enroll_detach() forgets a policy whose tables are gone.")));
+  }
+  return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
+}
+
+Oid owner_of(Oid relation) {
+  const HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+  if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for relation %u", relation);
+  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+  ReleaseSysCache(tuple);
+  return owner;
+}
+
+List* schemas_named(List* names) {
+  List* schemas = NIL;
+  ListCell* cell;
+  foreach (cell, names) {
+    const Oid schema = get_namespace_oid(static_cast<const char*>(lfirst(cell)), true);
+    if (OidIsValid(schema)) schemas = lappend_oid(schemas, schema);
+  }
+  return schemas;
+}
+
+// The scale that amounts of a balance column may have; empty where the type sets none.
+const char* scale_of(Oid type, int32 modifier) {
+  if (type != NUMERICOID) return "0";
+  if (modifier < static_cast<int32>(VARHDRSZ)) return "";
+  // As numeric's own modifier is laid out: eleven bits, signed.
+  const int32 scale = ((((modifier - VARHDRSZ) & 0x7ff) ^ 1024) - 1024);
+  return psprintf("%d", scale);
+}
+
+struct Mentioned {
+  Oid relation;
+  Bitmapset* columns;
+};
+
+bool collect_mentioned(Node* node, void* state) {
+  if (node == nullptr) return false;
+  auto* mentioned = static_cast<Mentioned*>(state);
+  if (!IsA(node, Query)) return pg::walk_parts(node, collect_mentioned, state);
+  auto* query = reinterpret_cast<Query*>(node);
+  ListCell* cell;
+  foreach (cell, query->rtable) {
+    auto* entry = static_cast<RangeTblEntry*>(lfirst(cell));
+    if (entry->rtekind != RTE_RELATION || entry->relid != mentioned->relation) continue;
+    mentioned->columns =
+        bms_add_members(mentioned->columns, pg::selected_columns(query, entry));
+  }
+  return pg::walk_parts(node, collect_mentioned, state);
+}
+
+Oid parameter_type(const Attachment* a, rules::Parameter parameter) {
+  switch (parameter) {
+    case rules::Parameter::none:
+      return InvalidOid;
+    case rules::Parameter::user_key:
+      return a->user_key.type;
+    case rules::Parameter::user_keys:
+      return a->user_key.array;
+    case rules::Parameter::tournament_key:
+      return a->tournament_key.type;
+    case rules::Parameter::tournament_keys:
+      return a->tournament_key.array;
+    case rules::Parameter::enrollment_key:
+      return a->enrollment_key.type;
+    case rules::Parameter::enrollment_keys:
+      return a->enrollment_key.array;
+    case rules::Parameter::text:
+      return TEXTOID;
+    case rules::Parameter::texts:
+      return TEXTARRAYOID;
+    case rules::Parameter::numeric:
+      return NUMERICOID;
+    case rules::Parameter::numerics:
+      return get_array_type(NUMERICOID);
+    case rules::Parameter::bigint:
+      return INT8OID;
+    case rules::Parameter::bigints:
+      return INT8ARRAYOID;
+  }
+  return InvalidOid;
+}
+
+Oid role_of(const Attachment* a, rules::Statement statement) {
+  const bool tables = rules::signature(statement).actor == rules::Actor::tables_owner;
+  return tables ? a->owner : a->home.owner;
+}
+
+SPIPlanPtr plan_of(Attachment* a, rules::Statement statement) {
+  const auto index = static_cast<std::size_t>(statement);
+  if (a->plans[index] != nullptr) return a->plans[index];
+  const rules::Signature signature = rules::signature(statement);
+  Oid types[8] = {};
+  int count = 0;
+  for (const rules::Parameter parameter : signature.parameters) {
+    if (parameter == rules::Parameter::none) break;
+    types[count++] = parameter_type(a, parameter);
+  }
+  SPIPlanPtr plan = pg::prepare(a->texts[index], count, types, role_of(a, statement));
+  pg::keep(plan);
+  a->plans[index] = plan;
+  return plan;
+}
+
+void load_columns(Attachment* a, const PolicyTexts& texts) {
+  const AttrNumber users_key = column_of(a->users, texts[PolicyText::users_key]);
+  a->tournaments_key = column_of(a->tournaments, texts[PolicyText::tournaments_key]);
+  const AttrNumber enrollments_key =
+      column_of(a->enrollments, texts[PolicyText::enrollments_key]);
+  a->enrollments_user = column_of(a->enrollments, texts[PolicyText::enrollments_user]);
+  a->enrollments_tournament =
+      column_of(a->enrollments, texts[PolicyText::enrollments_tournament]);
+  a->user_key = pg::key_type(get_atttype(a->users, users_key));
+  a->tournament_key = pg::key_type(get_atttype(a->tournaments, a->tournaments_key));
+  a->enrollment_key = pg::key_type(get_atttype(a->enrollments, enrollments_key));
+}
+
+// Lets the catalogs parse the active expression, for the door to run and the guards to compare.
+const char* load_active(Attachment* a, const char* probe) {
+  Node* quals = pg::query_of(pg::prepare(probe, 0, nullptr, a->owner))->jointree->quals;
+  a->active = conditions_of(quals, false);
+  List* prepared = reinterpret_cast<List*>(
+      expression_planner(reinterpret_cast<Expr*>(copyObjectImpl(a->active))));
+  a->active_state = ExecInitQual(prepared, nullptr);
+  a->active_context = CreateStandaloneExprContext();
+  List* context = deparse_context_for("e", a->enrollments);
+  return deparse_expression(quals, context, true, false);
+}
+
+void load_statements(Attachment* a, const PolicyTexts& texts) {
+  const AttrNumber balance = column_of(a->users, texts[PolicyText::users_balance]);
+  Oid type = InvalidOid;
+  int32 modifier = -1;
+  Oid collation = InvalidOid;
+  get_atttypetypmodcoll(a->users, balance, &type, &modifier, &collation);
+  rules::Catalog catalog;
+  catalog.users = qualified(a->users);
+  catalog.tournaments = qualified(a->tournaments);
+  catalog.enrollments = qualified(a->enrollments);
+  catalog.ledger = qualified(a->ledger);
+  catalog.seats = qualified(a->home.seats);
+  catalog.balance_type = format_type_extended(
+      type, modifier, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+  catalog.balance_scale = scale_of(type, modifier);
+  catalog.active = load_active(a, texts[PolicyText::active_probe]);
+  a->texts = statement_texts(a->document, catalog);
+}
+
+void load_watched(Attachment* a) {
+  Mentioned mentioned{a->tournaments, nullptr};
+  collect_mentioned(
+      reinterpret_cast<Node*>(pg::query_of(plan_of(a, rules::Statement::read_tournament))),
+      &mentioned);
+  a->watched = bms_copy(mentioned.columns);
+}
+
+Attachment* load(const Home& home, const StoredPolicy& stored) {
+  const MemoryContext memory =
+      AllocSetContextCreate(TopMemoryContext, "pg_enroll policy", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext before = MemoryContextSwitchTo(memory);
+  auto* a = static_cast<Attachment*>(palloc0(sizeof(Attachment)));
+  a->memory = memory;
+  a->home = home;
+  a->name = pstrdup(stored.name);
+  a->document = pstrdup(stored.document);
+  a->users = stored.users;
+  a->tournaments = stored.tournaments;
+  a->enrollments = stored.enrollments;
+  a->ledger = stored.ledger;
+  // Known from here on, so that whatever changes during the load marks it stale, and that after
+  // an error the end of the transaction frees it.
+  a->next = attachments;
+  attachments = a;
+
+  const TableNames tables{qualified(a->users), qualified(a->enrollments)};
+  qualified(a->tournaments);
+  qualified(a->ledger);
+  a->owner = owner_of(a->enrollments);
+  a->path = pg::make_search_path(schemas_named(stored.search_path));
+  pg::push_search_path(a->path);
+  const PolicyTexts texts = policy_texts(a->document, tables);
+  a->type_enroll = texts[PolicyText::ledger_type_enroll];
+  a->type_unenroll = texts[PolicyText::ledger_type_unenroll];
+  a->type_waive = texts[PolicyText::ledger_type_waive];
+  a->active_text = texts[PolicyText::active];
+  load_columns(a, texts);
+  load_statements(a, texts);
+  load_watched(a);
+  inspect_guards(a, texts);
+  a->ready = true;
+  pg::pop_search_path(a->path);
+  MemoryContextSwitchTo(before);
+  return a;
+}
+
+template <typename Matches>
+Attachment* known(const Home& home, Matches matches) {
+  for (Attachment* a = attachments; a != nullptr; a = a->next) {
+    if (a->ready && !a->stale && a->home.policies == home.policies && matches(a)) return a;
+  }
+  return nullptr;
+}
+
+// Finds a policy among the known ones or loads it; null where it is not stored. The load itself
+// may be overtaken by a change, hence the loop.
+template <typename Matches>
+Attachment* find(const Home& home, Matches matches) {
+  for (;;) {
+    Attachment* a = known(home, matches);
+    if (a != nullptr) return a;
+    std::optional<StoredPolicy> stored;
+    visit_policies(home, [&](const StoredPolicy& candidate) {
+      if (matches(&candidate)) stored = candidate;
+      return !stored.has_value();
+    });
+    if (!stored) return nullptr;
+    a = load(home, *stored);
+    if (!a->stale) return a;
+  }
+}
+
+void lock_tables(const Attachment* a, Access access) {
+  const LOCKMODE change = access == Access::write ? RowExclusiveLock : AccessShareLock;
+  const LOCKMODE lock = access == Access::write ? RowShareLock : AccessShareLock;
+  LockRelationOid(a->users, change);
+  LockRelationOid(a->tournaments, lock);
+  LockRelationOid(a->enrollments, change);
+  LockRelationOid(a->ledger, change);
+}
+
+}  // namespace
+
+Home home_of(Oid function) {
+  Home home;
+  home.schema = get_func_namespace(function);
+  home.policies = get_relname_relid("enroll_policy", home.schema);
+  home.seats = get_relname_relid("enroll_seat", home.schema);
+  if (!OidIsValid(home.policies) || !OidIsValid(home.seats)) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                    errmsg("the tables of extension pg_enroll are not where its functions are"),
+                    errhint("Create the extension anew; its objects must not be moved singly.")));
+  }
+  home.owner = owner_of(home.seats);
+  return home;
+}
+
+Attachment* enter(const Home& home, const char* name, Access access) {
+  for (;;) {
+    Attachment* a = find(home, [&](const auto* p) { return strcmp(p->name, name) == 0; });
+    if (a == nullptr) {
+      ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                      errmsg("policy \"%s\" does not exist", name),
+                      errhint("SELECT policy FROM enroll_policies lists the attached policies; "
+                              "enroll_create_tables() makes one with ready-made tables.")));
+    }
+    // Whoever drops or weakens a guard takes a lock that ours excludes, or tells us by an
+    // invalidation that is read with the lock: what is not stale now stays true to the end.
+    lock_tables(a, access);
+    if (a->stale) continue;
+    pg::push_search_path(a->path);
+    return a;
+  }
+}
+
+Attachment* enter_by_enrollments(const Home& home, Oid relation) {
+  Attachment* a = find(home, [&](const auto* p) { return p->enrollments == relation; });
+  if (a != nullptr) pg::push_search_path(a->path);
+  return a;
+}
+
+void leave(Attachment* policy) { pg::pop_search_path(policy->path); }
+
+List* policies_of_tournaments(const Home& home, Oid relation) {
+  List* names = NIL;
+  visit_policies(home, [&](const StoredPolicy& stored) {
+    if (stored.tournaments == relation) names = lappend(names, pstrdup(stored.name));
+    return true;
+  });
+  return names;
+}
+
+std::optional<StoredPolicy> stored_policy(const Home& home, const char* name) {
+  std::optional<StoredPolicy> found;
+  visit_policies(home, [&](const StoredPolicy& stored) {
+    if (strcmp(stored.name, name) == 0) found = stored;
+    return !found.has_value();
+  });
+  return found;
+}
+
+pg::Rows run(Attachment* policy, rules::Statement statement, pg::Values parameters) {
+  return pg::run(plan_of(policy, statement), role_of(policy, statement), parameters);
+}
+
+pg::Rows run_fresh(Attachment* policy, rules::Statement statement, pg::Values parameters) {
+  return pg::run_fresh(plan_of(policy, statement), role_of(policy, statement), parameters);
+}
+
+pg::Rows read(Attachment* policy, rules::Statement statement, pg::Values parameters,
+              Snapshot snapshot) {
+  return pg::read(plan_of(policy, statement), role_of(policy, statement), parameters, snapshot);
+}
+
+bool is_active(Attachment* policy, TupleTableSlot* row) {
+  ResetExprContext(policy->active_context);
+  policy->active_context->ecxt_scantuple = row;
+  return ExecQual(policy->active_state, policy->active_context);
+}
+
+void require_guards(const Attachment* policy) {
+  for (const Guard& guard : policy->guards) {
+    if (guard.state != GuardState::ok) {
+      raise_guard_missing(policy, guard.name, guard.relation,
+                          "SELECT guards FROM enroll_policies shows each guard's state; put the "
+                          "guard back, or detach and attach the policy.");
+    }
+  }
+}
+
+void raise_guard_missing(const Attachment* policy, const char* guard, Oid relation,
+                         const char* hint) {
+  Facts facts;
+  facts.policy = policy;
+  facts.guard = guard;
+  const rules::Contract contract = rules::contract(rules::Outcome::guard_missing);
+  pg::raise({contract.sqlstate.data(), contract.message.data(), facts_json(facts), hint, relation,
+             guard});
+}
+
+void watch_invalidations() {
+  CacheRegisterRelcacheCallback(mark_stale, 0);
+  CacheRegisterSyscacheCallback(NAMESPACEOID, mark_all_stale, 0);
+  RegisterXactCallback(forget_stale, nullptr);
+}
+
+}  // namespace pg_enroll::engine

@@ -1,0 +1,183 @@
+#include "engine/call.hpp"
+
+#include "pg/errors.hpp"
+
+namespace pg_enroll::engine {
+
+using rules::Outcome;
+
+CommandId begin_call() {
+  CommandCounterIncrement();
+  return GetCurrentCommandId(false);
+}
+
+Reading reading_of(const pg::Rows& rows, uint64 row, int column, MemoryContext memory) {
+  Reading reading;
+  reading.facts.tournament_found = pg::as_bool(rows.at(row, column));
+  reading.facts.user_found = pg::as_bool(rows.at(row, column + 1));
+  reading.facts.open = pg::as_bool(rows.at(row, column + 2));
+  reading.capacity = pg::as_bigint(rows.at(row, column + 3));
+  reading.price = rows.keep(row, column + 4, memory);
+  reading.price_fits_scale = pg::as_bool(rows.at(row, column + 5));
+  reading.balance = rows.keep(row, column + 6, memory);
+  reading.enrollment = rows.keep(row, column + 7, memory);
+  reading.facts.already_enrolled = !reading.enrollment.null;
+  return reading;
+}
+
+namespace {
+
+void require_price(const Attachment* policy, Datum tournament, const Reading& reading) {
+  const char* problem = nullptr;
+  if (reading.price.null) {
+    problem = "is NULL";
+  } else if (!pg::Money(reading.price.datum).is_finite()) {
+    problem = "is not a finite number";
+  } else if (pg::Money(reading.price.datum) < pg::Money::zero()) {
+    problem = "is negative";
+  } else if (!reading.price_fits_scale) {
+    problem = "is finer than a balance can hold";
+  }
+  if (problem == nullptr) return;
+  Facts facts;
+  facts.policy = policy;
+  facts.tournament = tournament;
+  facts.price = reading.price;
+  pg::raise({"22023",
+             psprintf("price of tournament %s %s",
+                      pg::key_text(policy->tournament_key, tournament), problem),
+             facts_json(facts), "Correct the tournament's price; 0 is a free place.",
+             policy->tournaments});
+}
+
+// Where nobody watches what the capacity is read from, the counter may have been allotted from an
+// older one: then what was read now rules.
+bool seat_is_free(const Reading& reading) {
+  const bool current = reading.capacity == reading.seat.capacity;
+  const std::optional<int64> allotted =
+      current ? reading.seat.allotted : rules::allotment(reading.capacity);
+  return rules::has_room(allotted, reading.seat.taken, 1);
+}
+
+}  // namespace
+
+std::optional<Outcome> judge_reading(const Attachment* policy, Datum tournament,
+                                     Reading& reading, pg::Value max_price,
+                                     PriceRule rule) {
+  if (reading.facts.tournament_found && !reading.seat.found) {
+    raise_guard_missing(policy, "enroll_seat", policy->home.seats,
+                        "The tournament has no seat counter, as after replication or a load "
+                        "with triggers off: SELECT * FROM enroll_reconcile() recounts.");
+  }
+  reading.facts.seat_free = seat_is_free(reading);
+  const std::optional<Outcome> outcome = rules::judge(reading.facts);
+  if (outcome || rule == PriceRule::settled) return outcome;
+  require_price(policy, tournament, reading);
+  if (rule == PriceRule::waived) return std::nullopt;
+  const pg::Money price(reading.price.datum);
+  reading.facts.price_above_maximum =
+      !max_price.null && pg::Money(max_price.datum) < price;
+  reading.facts.balance_too_low =
+      !(price == pg::Money::zero()) &&
+      (reading.balance.null || pg::Money(reading.balance.datum) < price);
+  return rules::judge(reading.facts);
+}
+
+Receipt reject(Outcome outcome, const Facts& facts, bool raises) {
+  if (raises) raise_rejection(outcome, facts);
+  Receipt receipt;
+  receipt.outcome = outcome;
+  receipt.details = facts_json(facts);
+  return receipt;
+}
+
+KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows& rows,
+                  uint64 row, int column) {
+  const char* made_by = nullptr;
+  switch (operation) {
+    case Operation::enroll:
+      made_by = policy->type_enroll;
+      break;
+    case Operation::waive:
+      made_by = policy->type_waive;
+      break;
+    case Operation::unenroll:
+      made_by = policy->type_unenroll;
+      break;
+  }
+  const pg::Value type = rows.at(row, column);
+  const bool same_operation =
+      !type.null && strcmp(TextDatumGetCString(type.datum), made_by) == 0;
+  const bool same_pair = pg::as_bool(rows.at(row, column + 4));
+  return same_operation && same_pair ? KeyUse::same_call : KeyUse::other_call;
+}
+
+Receipt replay(Operation operation, const pg::Rows& rows, uint64 row, int column,
+               MemoryContext memory) {
+  Receipt receipt;
+  receipt.outcome =
+      operation == Operation::unenroll ? Outcome::unenrolled : Outcome::enrolled;
+  receipt.amount = rows.keep(row, column + 1, memory);
+  receipt.balance_after = rows.keep(row, column + 2, memory);
+  receipt.enrollment = rows.keep(row, column + 3, memory);
+  receipt.replayed = true;
+  return receipt;
+}
+
+Facts facts_of(const Call& call) {
+  Facts facts;
+  facts.policy = call.policy;
+  facts.user = call.user;
+  facts.tournament = call.tournament;
+  return facts;
+}
+
+namespace {
+
+pg::Rows read_key(const Call& call, Snapshot snapshot) {
+  return read(call.policy, rules::Statement::read_key,
+              {{call.key, pg::value(call.user), pg::value(call.tournament)}}, snapshot);
+}
+
+}  // namespace
+
+std::optional<Receipt> answer_by_key(const Call& call, Snapshot snapshot) {
+  if (call.key.null) return std::nullopt;
+  const pg::Rows rows = read_key(call, snapshot);
+  if (rows.empty()) return std::nullopt;
+  if (use_of_key(call.policy, call.operation, rows, 0, 1) == KeyUse::same_call) {
+    return replay(call.operation, rows, 0, 1, call.memory);
+  }
+  return reject(Outcome::idempotency_mismatch, facts_of(call), call.raises);
+}
+
+bool key_is_used(const Call& call, Snapshot snapshot) {
+  return !call.key.null && !read_key(call, snapshot).empty();
+}
+
+void raise_row_swallowed(Oid relation) {
+  pg::raise({"09000",
+             psprintf("a row for table \"%s\" never arrived", get_rel_name(relation)),
+             nullptr,
+             "A BEFORE trigger or a rule of the table swallowed it; let it pass the row.",
+             relation});
+}
+
+void raise_row_changed(Oid relation) {
+  pg::raise({"09000",
+             psprintf("a row for table \"%s\" arrived changed", get_rel_name(relation)),
+             nullptr,
+             "A BEFORE trigger changed its user, its tournament or whether it is active; the "
+             "policy's own expressions say what an enrollment looks like.",
+             relation});
+}
+
+void require_passed(const Frame& frame) {
+  if (frame.passed) return;
+  const bool enrolls = frame.expected == Expected::enrollments;
+  raise_guard_missing(frame.policy, enrolls ? "enroll_door_insert" : "enroll_door_update",
+                      frame.policy->enrollments,
+                      "The trigger did not fire: session_replication_role must be origin.");
+}
+
+}  // namespace pg_enroll::engine

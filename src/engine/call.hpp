@@ -1,0 +1,132 @@
+// The calls: what each function does once its arguments are known.
+//
+// One lock order for every writer: account, tournament (FOR KEY SHARE), enrollment, seats by
+// (tournament, stripe), the rest. An enroll goes
+//   1. first read, no locks: every rejection that is true already is answered here
+//   2. account: the conditional debit
+//   3. tournament and enrollment: one INSERT ... SELECT ... ON CONFLICT DO NOTHING
+//   4. seat: in the door, the trigger that the INSERT fires
+//   5. ledger row, receipt
+// and an unenroll: account lock, tournament and enrollment, seat (in the door), credit, ledger.
+// Where a conditional write changes no row the first read runs again in a snapshot taken now, and
+// the call answers from that or goes on.
+#pragma once
+
+#include "engine/attachment.hpp"
+#include "engine/door.hpp"
+#include "engine/rejection.hpp"
+#include "engine/seats.hpp"
+#include "pg/numeric.hpp"
+#include "rules/outcome.hpp"
+
+namespace pg_enroll::engine {
+
+enum class Operation : std::uint8_t { enroll, waive, unenroll };
+
+struct Call {
+  Attachment* policy = nullptr;
+  Operation operation = Operation::enroll;
+  bool raises = true;  // a rejection is an error; else it is a receipt that leaves no trace
+  Datum user = 0;
+  Datum tournament = 0;
+  const char* tournament_text = nullptr;
+  pg::Value key;  // idempotency key, text
+  pg::Value max_price;
+  pg::Value reason;  // text
+  MemoryContext memory = nullptr;  // where receipts live: the caller's
+
+  CommandId start = 0;  // the call's own work begins with this command
+  int rounds = 0;
+};
+
+// What a call answers. Enrollment is of the enrollments table's key type.
+struct Receipt {
+  rules::Outcome outcome = rules::Outcome::busy;
+  pg::Value enrollment;
+  pg::Value amount;
+  pg::Value balance_after;
+  std::optional<int64> seats_left;
+  bool replayed = false;
+  const char* details = nullptr;
+};
+
+Receipt enroll(Call& call);
+Receipt can_enroll(Call& call);
+Receipt unenroll(Call& call);
+Receipt quote_unenroll(Call& call);
+
+struct ManyCall {
+  Attachment* policy = nullptr;
+  bool raises = true;
+  const Datum* users = nullptr;
+  const pg::Value* keys = nullptr;  // one a user, or all NULL
+  std::size_t count = 0;
+  Datum tournament = 0;
+  const char* tournament_text = nullptr;
+  pg::Value max_price;
+  MemoryContext memory = nullptr;
+
+  CommandId start = 0;
+};
+
+// A receipt for each user, in their order.
+Receipt* enroll_many(ManyCall& call);
+
+// What the calls share -------------------------------------------------------------------------
+
+// Moves the command counter on, so that a second call in one statement sees the first.
+CommandId begin_call();
+
+// What a read found for enrolling one user.
+struct Reading {
+  rules::EnrollFacts facts;
+  std::optional<int64> capacity;
+  pg::Value price;
+  bool price_fits_scale = false;
+  pg::Value balance;
+  pg::Value enrollment;
+  Seat seat;
+};
+
+// Takes row `row` of a read apart, whose columns start at `column`.
+Reading reading_of(const pg::Rows& rows, uint64 row, int column, MemoryContext memory);
+
+// What the price has to do with it: it must be payable; it is waived, yet must be a price; it is
+// settled, since it was debited already.
+enum class PriceRule : std::uint8_t { payable, waived, settled };
+
+// Judges what was read, in order of precedence. Raises 22023 for a price that is none,
+// GUARD_MISSING for a tournament without seats.
+std::optional<rules::Outcome> judge_reading(const Attachment* policy, Datum tournament,
+                                            Reading& reading, pg::Value max_price,
+                                            PriceRule rule);
+
+// Raises the rejection, or answers it as a receipt.
+Receipt reject(rules::Outcome outcome, const Facts& facts, bool raises);
+
+Facts facts_of(const Call& call);
+
+// What a key was used for before, from one row of read_key whose columns start at `column`.
+enum class KeyUse : std::uint8_t { same_call, other_call };
+KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows& rows,
+                  uint64 row, int column);
+Receipt replay(Operation operation, const pg::Rows& rows, uint64 row, int column,
+               MemoryContext memory);
+
+// The answer that the call's idempotency key gives: its first receipt, or a mismatch. Nothing
+// where there is no key or it was not used yet.
+std::optional<Receipt> answer_by_key(const Call& call, Snapshot snapshot);
+bool key_is_used(const Call& call, Snapshot snapshot);
+
+// A rejection met behind the first read leaves no trace: either it is raised, or its work is
+// undone. That the key is another call's may turn out only at the last step.
+inline bool needs_undo(const Call& call) { return !call.raises || !call.key.null; }
+
+// Raises 09000: a user's trigger swallowed or changed the call's own row.
+[[noreturn]] void raise_row_swallowed(Oid relation);
+[[noreturn]] void raise_row_changed(Oid relation);
+
+// After a call's own write: the door must have seen it.
+void require_passed(const Frame& frame);
+
+}  // namespace pg_enroll::engine

@@ -1,0 +1,471 @@
+#include "engine/door.hpp"
+
+#include "engine/rejection.hpp"
+#include "engine/seats.hpp"
+#include "pg/errors.hpp"
+#include "pg/transition.hpp"
+
+namespace pg_enroll::engine {
+namespace {
+
+using rules::Outcome;
+using rules::Statement;
+
+Frame* frames = nullptr;
+
+void drop_frames(XactEvent event, void* /*argument*/) {
+  if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE) {
+    frames = nullptr;
+  }
+}
+
+void drop_aborted_frames(SubXactEvent event, SubTransactionId /*mine*/,
+                         SubTransactionId /*parent*/, void* /*argument*/) {
+  if (event != SUBXACT_EVENT_ABORT_SUB) return;
+  while (frames != nullptr && frames->level >= GetCurrentTransactionNestLevel()) {
+    frames = frames->outer;
+  }
+}
+
+// A row that is active, as the door counts it.
+struct Place {
+  Datum user;
+  Datum tournament;
+};
+
+std::optional<Place> place_of(Attachment* policy, TupleTableSlot* row) {
+  if (row == nullptr || !is_active(policy, row)) return std::nullopt;
+  bool no_user = false;
+  bool no_tournament = false;
+  const Datum user = slot_getattr(row, policy->enrollments_user, &no_user);
+  const Datum tournament = slot_getattr(row, policy->enrollments_tournament, &no_tournament);
+  if (no_user || no_tournament) return std::nullopt;
+  return Place{user, tournament};
+}
+
+// How many seats of one tournament a statement takes, or gives back where negative.
+struct Change {
+  Datum tournament;
+  const char* text;
+  int64 seats;
+};
+
+// A list that grows; the rows of one COPY may be millions.
+template <typename Item>
+struct Items {
+  Item* at = nullptr;
+  std::size_t count = 0;
+  std::size_t room = 0;
+
+  Item& add(Item item) {
+    if (count == room) {
+      room = room == 0 ? 16 : room * 2;
+      const Size size = sizeof(Item) * room;
+      at = static_cast<Item*>(at == nullptr
+                                  ? MemoryContextAllocHuge(CurrentMemoryContext, size)
+                                  : repalloc_huge(at, size));
+    }
+    at[count] = item;
+    return at[count++];
+  }
+};
+
+struct Changes {
+  Items<Change> tournaments;
+  Items<Datum> users;  // of the rows that come in
+};
+
+bool same_tournament(const Attachment* policy, Datum a, Datum b) {
+  return pg::same_key(policy->tournament_key, a, b);
+}
+
+// Rows of one tournament mostly come one after the other, and then share one entry.
+void add_change(const Attachment* policy, Changes& changes, Datum tournament, int64 seats) {
+  Items<Change>& list = changes.tournaments;
+  if (list.count > 0) {
+    Change& last = list.at[list.count - 1];
+    if (same_tournament(policy, last.tournament, tournament)) {
+      last.seats += seats;
+      return;
+    }
+  }
+  list.add({pg::copy_key(policy->tournament_key, tournament), nullptr, seats});
+}
+
+// Old and new rows of an UPDATE come in step, and most updates leave a row where it is.
+Changes changes_of(Attachment* policy, TriggerData* trigger) {
+  Changes changes;
+  const TupleDesc description = RelationGetDescr(trigger->tg_relation);
+  pg::TransitionRows leaving(trigger->tg_oldtable, description);
+  pg::TransitionRows coming(trigger->tg_newtable, description);
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    TupleTableSlot* before_row = leaving.next();
+    TupleTableSlot* after_row = coming.next();
+    if (before_row == nullptr && after_row == nullptr) break;
+    const std::optional<Place> before = place_of(policy, before_row);
+    const std::optional<Place> after = place_of(policy, after_row);
+    if (before && after && same_tournament(policy, before->tournament, after->tournament)) {
+      continue;
+    }
+    if (before) add_change(policy, changes, before->tournament, -1);
+    if (!after) continue;
+    add_change(policy, changes, after->tournament, 1);
+    if (policy->users_deferrable) {
+      changes.users.add(pg::copy_key(policy->user_key, after->user));
+    }
+  }
+  leaving.close();
+  coming.close();
+  return changes;
+}
+
+// One entry a tournament, in the order in which everybody locks seats.
+void sort_by_tournament(const Attachment* policy, Items<Change>& list) {
+  for (std::size_t i = 0; i < list.count; ++i) {
+    list.at[i].text = pg::key_text(policy->tournament_key, list.at[i].tournament);
+  }
+  std::sort(list.at, list.at + list.count,
+            [](const Change& a, const Change& b) { return strcmp(a.text, b.text) < 0; });
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < list.count; ++i) {
+    if (kept > 0 && strcmp(list.at[kept - 1].text, list.at[i].text) == 0) {
+      list.at[kept - 1].seats += list.at[i].seats;
+    } else {
+      list.at[kept++] = list.at[i];
+    }
+  }
+  list.count = kept;
+}
+
+// A deferred foreign key locks its row at commit, after the seats: a deadlock with a DELETE that
+// comes the other way. So the rows are locked now, in the order of every writer. A key that is
+// not deferrable has locked them already.
+void lock_deferred_parents(Attachment* policy, const Changes& changes) {
+  if (changes.users.count > 0) {
+    run(policy, Statement::lock_users,
+        {{pg::value(pg::key_array(policy->user_key, changes.users.at, changes.users.count))}});
+  }
+  if (!policy->tournaments_deferrable) return;
+  Items<Datum> keys;
+  for (std::size_t i = 0; i < changes.tournaments.count; ++i) {
+    const Change& change = changes.tournaments.at[i];
+    if (change.seats > 0) keys.add(change.tournament);
+  }
+  if (keys.count == 0) return;
+  run(policy, Statement::lock_tournaments,
+      {{pg::value(pg::key_array(policy->tournament_key, keys.at, keys.count))}});
+}
+
+struct TournamentNow {
+  bool found = false;
+  bool open = false;
+  std::optional<int64> capacity;
+};
+
+// The tournament as a snapshot taken now shows it, with this transaction's work up to the command.
+TournamentNow read_tournament(Attachment* policy, Datum tournament, CommandId before) {
+  const Snapshot snapshot = pg::fresh_snapshot(before);
+  const pg::Rows rows =
+      read(policy, Statement::read_tournament, {{pg::value(tournament)}}, snapshot);
+  UnregisterSnapshot(snapshot);
+  if (rows.empty()) return {};
+  return {true, pg::as_bool(rows.at(0, 1)), pg::as_bigint(rows.at(0, 2))};
+}
+
+[[noreturn]] void raise_over_capacity(const Attachment* policy, const Change& change,
+                                      std::optional<int64> capacity, int64 taken) {
+  Facts facts;
+  facts.policy = policy;
+  facts.tournament = change.tournament;
+  facts.capacity = capacity;
+  facts.count = taken;
+  pg::raise({"23514", "enrollment exceeds the capacity of its tournament", facts_json(facts),
+             "Withdraw enrollments or raise the tournament's capacity first.",
+             policy->enrollments, "enroll_capacity"});
+}
+
+[[noreturn]] void raise_seat_missing(const Attachment* policy) {
+  raise_guard_missing(policy, "enroll_seat", policy->home.seats,
+                      "A tournament has no seat counter, as after replication or a load with "
+                      "triggers off: SELECT * FROM enroll_reconcile() recounts.");
+}
+
+// A counter that is not there: the tournament is this transaction's own and its gate has yet to
+// open the seats, or it does not exist yet and the seats stay unlimited until it comes. One that
+// others have committed should have had its counter from the start. False where somebody else
+// opened it meanwhile.
+bool open_for_raw_writer(Attachment* policy, const Change& change) {
+  if (read_tournament(policy, change.tournament, FirstCommandId).found) {
+    raise_seat_missing(policy);
+  }
+  const TournamentNow own =
+      read_tournament(policy, change.tournament, GetCurrentCommandId(false));
+  if (own.found && !rules::has_room(rules::allotment(own.capacity), 0, change.seats)) {
+    raise_over_capacity(policy, change, rules::allotment(own.capacity), 0);
+  }
+  return open_taken_seats(policy, change.text, change.seats, own.capacity);
+}
+
+// A conditional write that changes no row is not an answer: look again in a snapshot taken now.
+void claim_for_raw_writer(Attachment* policy, const Change& change) {
+  for (int round = 0; round < most_rounds; ++round) {
+    if (claim_seats(policy, change.text, change.seats)) return;
+    const Seat seat = read_seat_now(policy, change.text);
+    if (!seat.found) {
+      if (open_for_raw_writer(policy, change)) return;
+      continue;
+    }
+    if (!seat.has_room(change.seats)) {
+      raise_over_capacity(policy, change, seat.allotted, seat.taken);
+    }
+    if (IsolationUsesXactSnapshot()) pg::raise_serialization_failure();
+  }
+  Facts facts;
+  facts.policy = policy;
+  facts.tournament = change.tournament;
+  raise_rejection(Outcome::busy, facts);
+}
+
+void pass_raw_writer(Attachment* policy, Changes& changes) {
+  sort_by_tournament(policy, changes.tournaments);
+  lock_deferred_parents(policy, changes);
+  for (std::size_t i = 0; i < changes.tournaments.count; ++i) {
+    const Change& change = changes.tournaments.at[i];
+    if (change.seats > 0) {
+      claim_for_raw_writer(policy, change);
+    } else if (change.seats < 0 && !return_seats(policy, change.text, -change.seats)) {
+      if (IsolationUsesXactSnapshot() && read_seat_now(policy, change.text).found) {
+        pg::raise_serialization_failure();
+      }
+      raise_seat_missing(policy);
+    }
+  }
+}
+
+// Whether the row is the frame's place number i.
+bool is_expected(const Frame& frame, std::size_t i, const std::optional<Place>& place) {
+  return place && i < frame.count &&
+         same_tournament(frame.policy, frame.tournament, place->tournament) &&
+         pg::same_key(frame.policy->user_key, frame.users[i], place->user);
+}
+
+// Whether the statement did exactly what the innermost frame said a call would do.
+bool matches_frame(TriggerData* trigger, const Frame& frame) {
+  const bool inserts = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+  const bool updates = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+  if (frame.expected == Expected::enrollments ? !inserts : !updates) return false;
+  const TupleDesc description = RelationGetDescr(trigger->tg_relation);
+  pg::TransitionRows leaving(trigger->tg_oldtable, description);
+  pg::TransitionRows coming(trigger->tg_newtable, description);
+  bool matches = true;
+  std::size_t rows = 0;
+  for (; matches; ++rows) {
+    TupleTableSlot* before_row = leaving.next();
+    TupleTableSlot* after_row = coming.next();
+    if (before_row == nullptr && after_row == nullptr) break;
+    const std::optional<Place> before = place_of(frame.policy, before_row);
+    const std::optional<Place> after = place_of(frame.policy, after_row);
+    matches = inserts ? is_expected(frame, rows, after)
+                      : is_expected(frame, rows, before) && !after;
+  }
+  leaving.close();
+  coming.close();
+  return matches && rows == frame.count;
+}
+
+// What the call read has moved on: is it still open, is there still room? The seats are read with
+// all of this transaction's work, the tournament's openness as it was when the call began: a
+// trigger that closes it after the last seat must not turn away who took that seat.
+std::optional<Outcome> look_again(Frame& frame) {
+  Attachment* policy = frame.policy;
+  CommandCounterIncrement();
+  const TournamentNow then = read_tournament(policy, frame.tournament, frame.start);
+  if (!then.found) return Outcome::tournament_not_found;
+  if (!then.open) return Outcome::not_open;
+  Seat seat = read_seat_now(policy, frame.tournament_text);
+  const TournamentNow now =
+      read_tournament(policy, frame.tournament, GetCurrentCommandId(false));
+  if (seat.found && now.found && now.capacity != seat.capacity) {
+    reallot(policy, &frame.tournament, 1);
+    seat = read_seat_now(policy, frame.tournament_text);
+  }
+  if (!seat.found) raise_seat_missing(policy);
+  frame.allotted = seat.allotted;
+  frame.taken = seat.taken;
+  frame.epoch = seat.epoch;
+  frame.capacity = seat.capacity;
+  if (!seat.has_room(static_cast<int64>(frame.count))) return Outcome::full;
+  return std::nullopt;
+}
+
+void claim_for_call(Frame& frame) {
+  for (int round = 0; round < most_rounds; ++round) {
+    const std::optional<Seat> seat =
+        claim_seats_as_read(frame.policy, frame.tournament_text, static_cast<int64>(frame.count),
+                            frame.epoch, frame.capacity);
+    if (seat) {
+      frame.seats_left = seat->left();
+      frame.passed = true;
+      return;
+    }
+    // The second look has shown the newest state already; only the snapshot can still be old.
+    if (round > 0 && IsolationUsesXactSnapshot()) pg::raise_serialization_failure();
+    frame.refusal = look_again(frame);
+    if (frame.refusal) return;
+  }
+  frame.refusal = Outcome::busy;
+}
+
+void pass_call(Frame& frame) {
+  if (frame.expected == Expected::enrollments) return claim_for_call(frame);
+  const std::optional<Seat> seat =
+      return_seats(frame.policy, frame.tournament_text, static_cast<int64>(frame.count));
+  if (!seat) raise_seat_missing(frame.policy);
+  frame.seats_left = seat->left();
+  frame.passed = true;
+}
+
+void require_statement_trigger(TriggerData* trigger) {
+  const bool truncates = TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event);
+  const bool wants_new =
+      TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+  const bool wants_old =
+      TRIGGER_FIRED_BY_DELETE(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+  const bool fits = TRIGGER_FIRED_AFTER(trigger->tg_event) &&
+                    TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) &&
+                    (truncates || ((trigger->tg_newtable != nullptr) == wants_new &&
+                                   (trigger->tg_oldtable != nullptr) == wants_old));
+  if (!fits) {
+    ereport(ERROR,
+            (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+             errmsg("trigger \"%s\" was not made by pg_enroll", trigger->tg_trigger->tgname),
+             errhint("Drop it; attaching a policy creates the triggers it needs.")));
+  }
+}
+
+[[noreturn]] void raise_not_attached(TriggerData* trigger) {
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("table \"%s\" belongs to no attached policy",
+                         RelationGetRelationName(trigger->tg_relation)),
+                  errhint("Drop trigger \"%s\", or attach a policy to the table.",
+                          trigger->tg_trigger->tgname)));
+  pg_unreachable();
+}
+
+// Tournaments whose row changed in a way that matters, to be opened and allotted anew.
+struct Touched {
+  Items<Datum> changed;
+  Items<const char*> opened;
+};
+
+std::optional<Datum> tournament_of(const Attachment* policy, TupleTableSlot* row) {
+  if (row == nullptr) return std::nullopt;
+  bool null = false;
+  const Datum key = slot_getattr(row, policy->tournaments_key, &null);
+  return null ? std::nullopt : std::optional<Datum>(key);
+}
+
+// Compares the columns that open and capacity mention, never the values of the expressions: two
+// changes may leave a value alone singly and yet not both.
+bool watched_column_changed(const Attachment* policy, TupleDesc description,
+                            TupleTableSlot* before, TupleTableSlot* after) {
+  const bool whole_row = bms_is_member(-FirstLowInvalidHeapAttributeNumber, policy->watched);
+  for (int i = 1; i <= description->natts; ++i) {
+    const Form_pg_attribute column = TupleDescAttr(description, i - 1);
+    if (column->attisdropped) continue;
+    if (!whole_row &&
+        !bms_is_member(i - FirstLowInvalidHeapAttributeNumber, policy->watched)) {
+      continue;
+    }
+    bool null_before = false;
+    bool null_after = false;
+    const Datum value_before = slot_getattr(before, i, &null_before);
+    const Datum value_after = slot_getattr(after, i, &null_after);
+    if (null_before != null_after) return true;
+    if (!null_before &&
+        !datum_image_eq(value_before, value_after, column->attbyval, column->attlen)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Touched touched_tournaments(const Attachment* policy, TriggerData* trigger) {
+  Touched touched;
+  const pg::KeyType& type = policy->tournament_key;
+  const TupleDesc description = RelationGetDescr(trigger->tg_relation);
+  pg::TransitionRows leaving(trigger->tg_oldtable, description);
+  pg::TransitionRows coming(trigger->tg_newtable, description);
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    TupleTableSlot* before_row = leaving.next();
+    TupleTableSlot* after_row = coming.next();
+    if (before_row == nullptr && after_row == nullptr) break;
+    const std::optional<Datum> before = tournament_of(policy, before_row);
+    const std::optional<Datum> after = tournament_of(policy, after_row);
+    const bool stays = before && after && pg::same_key(type, *before, *after);
+    if (stays && !watched_column_changed(policy, description, before_row, after_row)) continue;
+    if (after) touched.changed.add(pg::copy_key(type, *after));
+    if (stays) continue;
+    if (before) touched.changed.add(pg::copy_key(type, *before));
+    if (after) touched.opened.add(pg::key_text(type, *after));
+  }
+  leaving.close();
+  coming.close();
+  return touched;
+}
+
+void gate_for(Attachment* policy, TriggerData* trigger) {
+  if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) return close_seats(policy);
+  const Touched touched = touched_tournaments(policy, trigger);
+  if (touched.opened.count > 0) open_seats(policy, touched.opened.at, touched.opened.count);
+  if (touched.changed.count > 0) reallot(policy, touched.changed.at, touched.changed.count);
+}
+
+}  // namespace
+
+void push_frame(Frame& frame) {
+  frame.outer = frames;
+  frame.level = GetCurrentTransactionNestLevel();
+  frames = &frame;
+}
+
+void pop_frame() { frames = frames->outer; }
+
+void door(const Home& home, TriggerData* trigger) {
+  require_statement_trigger(trigger);
+  Attachment* policy = enter_by_enrollments(home, RelationGetRelid(trigger->tg_relation));
+  if (policy == nullptr) raise_not_attached(trigger);
+  Frame* frame = frames;
+  const bool expected = frame != nullptr && !frame->passed && !frame->refusal &&
+                        frame->policy->enrollments == policy->enrollments;
+  if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) {
+    empty_seats(policy);
+  } else if (expected && matches_frame(trigger, *frame)) {
+    pass_call(*frame);
+  } else {
+    Changes changes = changes_of(policy, trigger);
+    pass_raw_writer(policy, changes);
+  }
+  leave(policy);
+}
+
+void gate(const Home& home, TriggerData* trigger) {
+  require_statement_trigger(trigger);
+  List* names = policies_of_tournaments(home, RelationGetRelid(trigger->tg_relation));
+  if (names == NIL) raise_not_attached(trigger);
+  ListCell* cell;
+  foreach (cell, names) {
+    Attachment* policy = enter(home, static_cast<const char*>(lfirst(cell)), Access::read);
+    gate_for(policy, trigger);
+    leave(policy);
+  }
+}
+
+void watch_aborts() {
+  RegisterXactCallback(drop_frames, nullptr);
+  RegisterSubXactCallback(drop_aborted_frames, nullptr);
+}
+
+}  // namespace pg_enroll::engine

@@ -1,0 +1,47 @@
+// The door: every row of the enrollments table comes in and goes out through it, a call's own
+// rows too. A call says beforehand what it is about to write, in a frame; what the door then sees
+// is the call's where it is exactly that, and a raw writer's otherwise.
+#pragma once
+
+#include "engine/attachment.hpp"
+#include "rules/outcome.hpp"
+
+namespace pg_enroll::engine {
+
+// At most so many times does a call read again before it gives up as BUSY.
+inline constexpr int most_rounds = 10;
+
+enum class Expected : std::uint8_t { enrollments, withdrawal };
+
+struct Frame {
+  Attachment* policy;
+  Expected expected;
+  const Datum* users;
+  std::size_t count;
+  Datum tournament;
+  const char* tournament_text;
+  CommandId start;                // the call's own work begins here
+  int64 epoch = 0;                // what the call read
+  std::optional<int64> capacity;  // likewise
+
+  // What the door made of it.
+  bool passed = false;
+  std::optional<rules::Outcome> refusal;
+  std::optional<int64> seats_left;
+  std::optional<int64> allotted, taken;
+
+  Frame* outer = nullptr;
+  int level = 0;
+};
+
+void push_frame(Frame& frame);
+void pop_frame();
+
+// The triggers' work.
+void door(const Home& home, TriggerData* trigger);
+void gate(const Home& home, TriggerData* trigger);
+
+// To be called once, when the module is loaded: frames go with their (sub)transaction.
+void watch_aborts();
+
+}  // namespace pg_enroll::engine

@@ -1,0 +1,225 @@
+// enroll, enroll_waived and can_enroll for one user.
+#include "engine/call.hpp"
+#include "pg/errors.hpp"
+
+namespace pg_enroll::engine {
+namespace {
+
+using pg::Money;
+using rules::Outcome;
+using rules::Statement;
+
+// What the steps behind the first read came to.
+struct Attempt {
+  std::optional<Outcome> rejection;  // no value: done, or the key is taken
+  bool key_taken = false;
+  Facts facts;
+  Receipt receipt;
+};
+
+Facts facts_of(const Call& call, const Reading& reading, Outcome outcome) {
+  Facts facts = facts_of(call);
+  if (outcome == Outcome::full) {
+    facts.capacity = rules::allotment(reading.capacity);
+    facts.count = reading.seat.taken;
+  }
+  if (outcome == Outcome::price_changed || outcome == Outcome::insufficient_credits) {
+    facts.price = reading.price;
+  }
+  return facts;
+}
+
+PriceRule price_rule(const Call& call) {
+  return call.operation == Operation::waive ? PriceRule::waived : PriceRule::payable;
+}
+
+std::optional<Outcome> look(const Call& call, Snapshot snapshot, PriceRule rule,
+                            Reading& reading) {
+  const pg::Rows rows =
+      read(call.policy, Statement::read_enroll,
+           {{pg::value(call.user), pg::value(call.tournament)}}, snapshot);
+  reading = reading_of(rows, 0, 1, call.memory);
+  if (reading.facts.tournament_found) {
+    reading.seat = read_seat(call.policy, call.tournament_text, snapshot);
+  }
+  return judge_reading(call.policy, call.tournament, reading, call.max_price, rule);
+}
+
+Receipt reject_reading(const Call& call, Outcome outcome, const Reading& reading) {
+  Receipt receipt = reject(outcome, facts_of(call, reading, outcome), call.raises);
+  if (outcome == Outcome::already_enrolled) receipt.enrollment = reading.enrollment;
+  return receipt;
+}
+
+// The steps 2 to 5, each of which reads again where its write changed no row.
+class Steps {
+ public:
+  Steps(Call& call, const Reading& reading) : call_(call), reading_(reading) {}
+
+  Attempt attempt;
+
+  // True where everything was done; what was written must be undone otherwise.
+  bool operator()() { return debit() && insert() && write_ledger(); }
+
+ private:
+  bool free() const {
+    return call_.operation == Operation::waive || Money(reading_.price.datum) == Money::zero();
+  }
+
+  bool rejected(Outcome outcome) {
+    attempt.rejection = outcome;
+    attempt.facts = facts_of(call_, reading_, outcome);
+    attempt.receipt.enrollment = reading_.enrollment;
+    return false;
+  }
+
+  // False where the call is to be answered, true where it is to go on.
+  bool settle(PriceRule rule) {
+    if (++call_.rounds > most_rounds) return rejected(Outcome::busy);
+    const pg::Value price_before = reading_.price;
+    const Snapshot snapshot = pg::fresh_snapshot(call_.start);
+    attempt.key_taken = key_is_used(call_, snapshot);
+    std::optional<Outcome> outcome;
+    if (!attempt.key_taken) outcome = look(call_, snapshot, rule, reading_);
+    UnregisterSnapshot(snapshot);
+    if (attempt.key_taken) return false;
+    if (rule == PriceRule::settled) reading_.price = price_before;
+    if (outcome) return rejected(*outcome);
+    if (IsolationUsesXactSnapshot()) pg::raise_serialization_failure();
+    return true;
+  }
+
+  bool debit() {
+    for (;;) {
+      const pg::Rows rows =
+          free() ? run(call_.policy, Statement::lock_account, {{pg::value(call_.user)}})
+                 : run(call_.policy, Statement::debit,
+                       {{pg::value(call_.user), reading_.price}});
+      if (!rows.empty()) {
+        balance_ = rows.keep(0, 1, call_.memory);
+        return true;
+      }
+      if (!settle(price_rule(call_))) return false;
+    }
+  }
+
+  Frame frame() const {
+    Frame frame{};
+    frame.policy = call_.policy;
+    frame.expected = Expected::enrollments;
+    frame.users = &call_.user;
+    frame.count = 1;
+    frame.tournament = call_.tournament;
+    frame.tournament_text = call_.tournament_text;
+    frame.start = call_.start;
+    frame.epoch = reading_.seat.epoch;
+    frame.capacity = reading_.capacity;
+    return frame;
+  }
+
+  bool refused(const Frame& frame) {
+    rejected(*frame.refusal);
+    if (*frame.refusal == Outcome::full) {
+      attempt.facts.capacity = frame.allotted;
+      attempt.facts.count = frame.taken;
+    }
+    return false;
+  }
+
+  bool insert() {
+    for (int empty = 0;; ++empty) {
+      Frame expected = frame();
+      push_frame(expected);
+      const pg::Rows rows = run(call_.policy, Statement::insert_enrollment,
+                                {{pg::value(call_.user), pg::value(call_.tournament)}});
+      pop_frame();
+      if (expected.refusal) return refused(expected);
+      if (!rows.empty()) {
+        if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);
+        require_passed(expected);
+        enrollment_ = rows.keep(0, 1, call_.memory);
+        attempt.receipt.seats_left = expected.seats_left;
+        return true;
+      }
+      if (!settle(PriceRule::settled)) return false;
+      // No rival was there, twice: it was not a conflict that kept the row away.
+      if (empty == 1) raise_row_swallowed(call_.policy->enrollments);
+    }
+  }
+
+  bool write_ledger() {
+    const bool waives = call_.operation == Operation::waive;
+    const Money amount = free() ? Money::zero() : -Money(reading_.price.datum);
+    const pg::Rows rows =
+        run(call_.policy, waives ? Statement::ledger_waive : Statement::ledger_enroll,
+            {{pg::value(call_.user), pg::value(call_.tournament), enrollment_, amount.value(),
+              balance_, call_.key, reading_.price, call_.reason}});
+    if (rows.empty()) {
+      if (call_.key.null) raise_row_swallowed(call_.policy->ledger);
+      attempt.key_taken = true;
+      return false;
+    }
+    attempt.receipt.outcome = Outcome::enrolled;
+    attempt.receipt.enrollment = enrollment_;
+    attempt.receipt.amount = amount.value();
+    attempt.receipt.balance_after = balance_;
+    return true;
+  }
+
+  Call& call_;
+  Reading reading_;
+  pg::Value balance_;
+  pg::Value enrollment_;
+};
+
+}  // namespace
+
+Receipt enroll(Call& call) {
+  call.start = begin_call();
+  Snapshot snapshot = pg::statement_snapshot();
+  for (;;) {
+    if (const std::optional<Receipt> answer = answer_by_key(call, snapshot)) {
+      UnregisterSnapshot(snapshot);
+      return *answer;
+    }
+    Reading reading;
+    const std::optional<Outcome> outcome = look(call, snapshot, price_rule(call), reading);
+    UnregisterSnapshot(snapshot);
+    if (outcome) return reject_reading(call, *outcome, reading);
+
+    Steps steps(call, reading);
+    const bool done = needs_undo(call) ? pg::in_subtransaction(steps) : steps();
+    Attempt& attempt = steps.attempt;
+    if (done) return attempt.receipt;
+    if (!attempt.key_taken) {
+      Receipt receipt = reject(*attempt.rejection, attempt.facts, call.raises);
+      if (receipt.outcome == Outcome::already_enrolled) {
+        receipt.enrollment = attempt.receipt.enrollment;
+      }
+      return receipt;
+    }
+    if (++call.rounds > most_rounds) {
+      return reject(Outcome::busy, facts_of(call, reading, Outcome::busy), call.raises);
+    }
+    snapshot = pg::fresh_snapshot(call.start);
+  }
+}
+
+Receipt can_enroll(Call& call) {
+  Reading reading;
+  const std::optional<Outcome> outcome = look(call, GetActiveSnapshot(), PriceRule::payable, reading);
+  if (outcome) return reject_reading(call, *outcome, reading);
+  Receipt receipt;
+  const Money price(reading.price.datum);
+  receipt.outcome = Outcome::eligible;
+  receipt.amount = (-price).value();
+  if (!reading.balance.null) {
+    receipt.balance_after = (Money(reading.balance.datum) - price).value();
+  }
+  const std::optional<int64> left =
+      rules::seats_left(rules::allotment(reading.capacity), reading.seat.taken);
+  if (left) receipt.seats_left = *left - 1;
+  return receipt;
+}
+
+}  // namespace pg_enroll::engine

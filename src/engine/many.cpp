@@ -1,0 +1,378 @@
+// enroll_many: many users into one tournament, in phases and not user by user, so that everybody
+// locks in one order: all accounts by key, the tournament, all enrollment rows, the seats in one
+// claim, the ledger. A round that falls short anywhere is rolled back whole and read again.
+#include "engine/call.hpp"
+#include "pg/errors.hpp"
+
+namespace pg_enroll::engine {
+namespace {
+
+using pg::Money;
+using rules::Outcome;
+using rules::Statement;
+
+template <typename Item>
+Item* array_of(std::size_t count) {
+  return static_cast<Item*>(
+      MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Item) * (count + 1)));
+}
+
+struct Rejection {
+  Outcome outcome;
+  Facts facts;
+};
+
+// One user's part of the call.
+struct Entry {
+  Reading reading;
+  std::optional<Rejection> rejection;
+  bool replayed = false;
+  // An earlier entry that takes part, where this one names its user again.
+  std::optional<std::size_t> repeats;
+  Receipt receipt;
+
+  bool takes_part() const { return !rejection && !replayed; }
+};
+
+Facts facts_of(const ManyCall& call, std::size_t i, const Reading& reading, Outcome outcome) {
+  Facts facts;
+  facts.policy = call.policy;
+  facts.user = call.users[i];
+  facts.tournament = call.tournament;
+  if (outcome == Outcome::full) {
+    facts.capacity = rules::allotment(reading.capacity);
+    facts.count = reading.seat.taken;
+  }
+  if (outcome == Outcome::price_changed || outcome == Outcome::insufficient_credits) {
+    facts.price = reading.price;
+  }
+  return facts;
+}
+
+void reject_entry(const ManyCall& call, Entry& entry, std::size_t i, Outcome outcome) {
+  entry.rejection = Rejection{outcome, facts_of(call, i, entry.reading, outcome)};
+}
+
+// For each text the position of the first one that is equal to it.
+std::size_t* first_equals(const char* const* texts, std::size_t count) {
+  auto* order = array_of<std::size_t>(count);
+  auto* first = array_of<std::size_t>(count);
+  for (std::size_t i = 0; i < count; ++i) order[i] = i;
+  std::sort(order, order + count, [&](std::size_t a, std::size_t b) {
+    const int compared = strcmp(texts[a], texts[b]);
+    return compared != 0 ? compared < 0 : a < b;
+  });
+  for (std::size_t k = 0; k < count; ++k) {
+    const bool repeated = k > 0 && strcmp(texts[order[k - 1]], texts[order[k]]) == 0;
+    first[order[k]] = repeated ? first[order[k - 1]] : order[k];
+  }
+  return first;
+}
+
+class Round {
+ public:
+  Round(ManyCall& call, Entry* entries) : call_(call), entries_(entries) {}
+
+  void read_all(Snapshot snapshot) {
+    for (std::size_t i = 0; i < call_.count; ++i) entries_[i] = Entry{};
+    read_keys(snapshot);
+    read_users(snapshot);
+    judge_in_order();
+  }
+
+  const Entry* first_rejected() const {
+    for (std::size_t i = 0; i < call_.count; ++i) {
+      if (entries_[i].rejection) return &entries_[i];
+    }
+    return nullptr;
+  }
+
+  std::size_t takers() const {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < call_.count; ++i) count += entries_[i].takes_part() ? 1 : 0;
+    return count;
+  }
+
+  // The steps 2 to 5 for all who take part. False where any fell short.
+  bool operator()() {
+    collect();
+    return lock_accounts() && debit() && insert() && write_ledger();
+  }
+
+ private:
+  pg::Value users_of_call() const {
+    return pg::value(pg::key_array(call_.policy->user_key, call_.users, call_.count));
+  }
+
+  bool has_keys() const { return call_.count > 0 && !call_.keys[0].null; }
+
+  const char* const* key_texts() const {
+    auto** texts = array_of<const char*>(call_.count);
+    for (std::size_t i = 0; i < call_.count; ++i) {
+      texts[i] = TextDatumGetCString(call_.keys[i].datum);
+    }
+    return texts;
+  }
+
+  const char* const* user_texts() const {
+    auto** texts = array_of<const char*>(call_.count);
+    for (std::size_t i = 0; i < call_.count; ++i) {
+      texts[i] = pg::key_text(call_.policy->user_key, call_.users[i]);
+    }
+    return texts;
+  }
+
+  void read_keys(Snapshot snapshot) {
+    if (!has_keys()) return;
+    const pg::Rows rows = read(call_.policy, Statement::read_key_many,
+                               {{pg::value(pg::text_array(key_texts(), call_.count)),
+                                 users_of_call(), pg::value(call_.tournament)}},
+                               snapshot);
+    for (uint64 row = 0; row < rows.count(); ++row) {
+      const auto i = static_cast<std::size_t>(DatumGetInt64(rows.at(row, 1).datum)) - 1;
+      Entry& entry = entries_[i];
+      if (use_of_key(call_.policy, Operation::enroll, rows, row, 2) == KeyUse::same_call) {
+        entry.replayed = true;
+        entry.receipt = replay(Operation::enroll, rows, row, 2, call_.memory);
+      } else {
+        reject_entry(call_, entry, i, Outcome::idempotency_mismatch);
+      }
+    }
+  }
+
+  void read_users(Snapshot snapshot) {
+    const pg::Rows rows = read(call_.policy, Statement::read_enroll_many,
+                               {{users_of_call(), pg::value(call_.tournament)}}, snapshot);
+    seat_ = read_seat(call_.policy, call_.tournament_text, snapshot);
+    for (uint64 row = 0; row < rows.count(); ++row) {
+      const auto i = static_cast<std::size_t>(DatumGetInt64(rows.at(row, 1).datum)) - 1;
+      entries_[i].reading = reading_of(rows, row, 2, call_.memory);
+      entries_[i].reading.seat = seat_;
+    }
+  }
+
+  // As if the users came one after the other: each finds the seats, the enrollment and the key
+  // that those before have taken.
+  void judge_in_order() {
+    const std::size_t none = call_.count;
+    const std::size_t* same_user = first_equals(user_texts(), call_.count);
+    const std::size_t* same_key = has_keys() ? first_equals(key_texts(), call_.count) : nullptr;
+    auto* taker_of_user = array_of<std::size_t>(call_.count);
+    auto* taker_of_key = array_of<std::size_t>(call_.count);
+    std::fill(taker_of_user, taker_of_user + call_.count, none);
+    std::fill(taker_of_key, taker_of_key + call_.count, none);
+    int64 taken = 0;
+    for (std::size_t i = 0; i < call_.count; ++i) {
+      Entry& entry = entries_[i];
+      if (!entry.takes_part()) continue;
+      const std::size_t by_key = same_key == nullptr ? none : taker_of_key[same_key[i]];
+      const std::size_t by_user = taker_of_user[same_user[i]];
+      if (by_key != none) {
+        repeat_key(entry, i, by_key, same_user);
+        continue;
+      }
+      if (by_user != none) {
+        entry.repeats = by_user;
+        entry.reading.facts.already_enrolled = true;
+      }
+      entry.reading.seat.taken += taken;
+      const std::optional<Outcome> outcome =
+          judge_reading(call_.policy, call_.tournament, entry.reading, call_.max_price,
+                        PriceRule::payable);
+      if (outcome) {
+        reject_entry(call_, entry, i, *outcome);
+        continue;
+      }
+      ++taken;
+      taker_of_user[same_user[i]] = i;
+      if (same_key != nullptr) taker_of_key[same_key[i]] = i;
+    }
+  }
+
+  // A key that an earlier entry uses: the same call once more, or a mismatch.
+  void repeat_key(Entry& entry, std::size_t i, std::size_t taker, const std::size_t* same_user) {
+    if (same_user[i] == same_user[taker]) {
+      entry.replayed = true;
+      entry.repeats = taker;
+    } else {
+      reject_entry(call_, entry, i, Outcome::idempotency_mismatch);
+    }
+  }
+
+  void collect() {
+    count_ = takers();
+    members_ = array_of<std::size_t>(count_);
+    users_ = array_of<Datum>(count_);
+    prices_ = array_of<pg::Value>(count_);
+    balances_ = array_of<pg::Value>(count_);
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < call_.count; ++i) {
+      if (!entries_[i].takes_part()) continue;
+      members_[next] = i;
+      users_[next] = call_.users[i];
+      prices_[next++] = entries_[i].reading.price;
+    }
+    user_array_ = pg::value(pg::key_array(call_.policy->user_key, users_, count_));
+  }
+
+  // Keeps the balance that came back for each user.
+  void keep_balances(const pg::Rows& rows, const std::size_t* payers) {
+    for (uint64 row = 0; row < rows.count(); ++row) {
+      const auto ordinal = static_cast<std::size_t>(DatumGetInt64(rows.at(row, 1).datum)) - 1;
+      const std::size_t member = payers == nullptr ? ordinal : payers[ordinal];
+      balances_[member] = rows.keep(row, 2, call_.memory);
+    }
+  }
+
+  bool lock_accounts() {
+    const pg::Rows rows = run(call_.policy, Statement::lock_account_many, {{user_array_}});
+    keep_balances(rows, nullptr);
+    return rows.count() == count_;
+  }
+
+  bool debit() {
+    auto* payers = array_of<std::size_t>(count_);
+    auto* users = array_of<Datum>(count_);
+    auto* prices = array_of<pg::Value>(count_);
+    std::size_t paying = 0;
+    for (std::size_t k = 0; k < count_; ++k) {
+      if (Money(prices_[k].datum) == Money::zero()) continue;
+      payers[paying] = k;
+      users[paying] = users_[k];
+      prices[paying++] = prices_[k];
+    }
+    if (paying == 0) return true;
+    const pg::Rows rows =
+        run(call_.policy, Statement::debit_many,
+            {{pg::value(pg::key_array(call_.policy->user_key, users, paying)),
+              pg::value(pg::numeric_array(prices, paying))}});
+    keep_balances(rows, payers);
+    return rows.count() == paying;
+  }
+
+  bool insert() {
+    Frame frame{};
+    frame.policy = call_.policy;
+    frame.expected = Expected::enrollments;
+    frame.users = users_;
+    frame.count = count_;
+    frame.tournament = call_.tournament;
+    frame.tournament_text = call_.tournament_text;
+    frame.start = call_.start;
+    frame.epoch = seat_.epoch;
+    frame.capacity = entries_[members_[0]].reading.capacity;
+    push_frame(frame);
+    const pg::Rows rows = run(call_.policy, Statement::insert_enrollment_many,
+                              {{user_array_, pg::value(call_.tournament)}});
+    pop_frame();
+    if (frame.refusal || rows.count() != count_) return false;
+    enrollments_ = array_of<Datum>(count_);
+    for (std::size_t k = 0; k < count_; ++k) {
+      const pg::Value user = rows.at(k, 3);
+      if (!pg::as_bool(rows.at(k, 2)) ||
+          !pg::same_key(call_.policy->user_key, user.datum, users_[k])) {
+        raise_row_changed(call_.policy->enrollments);
+      }
+      enrollments_[k] = rows.keep(k, 1, call_.memory).datum;
+    }
+    require_passed(frame);
+    seats_left_ = frame.seats_left;
+    return true;
+  }
+
+  bool write_ledger() {
+    auto* amounts = array_of<pg::Value>(count_);
+    auto** keys = array_of<const char*>(count_);
+    for (std::size_t k = 0; k < count_; ++k) {
+      amounts[k] = (-Money(prices_[k].datum)).value();
+      const pg::Value key = call_.keys[members_[k]];
+      keys[k] = key.null ? nullptr : TextDatumGetCString(key.datum);
+    }
+    const pg::Rows rows =
+        run(call_.policy, Statement::ledger_enroll_many,
+            {{user_array_, pg::value(call_.tournament),
+              pg::value(pg::key_array(call_.policy->enrollment_key, enrollments_, count_)),
+              pg::value(pg::numeric_array(amounts, count_)),
+              pg::value(pg::numeric_array(balances_, count_)),
+              pg::value(pg::text_array(keys, count_)),
+              pg::value(pg::numeric_array(prices_, count_))}});
+    if (rows.count() != count_) return false;
+    for (std::size_t k = 0; k < count_; ++k) {
+      Receipt& receipt = entries_[members_[k]].receipt;
+      receipt.outcome = Outcome::enrolled;
+      receipt.enrollment = pg::value(enrollments_[k]);
+      receipt.amount = amounts[k];
+      receipt.balance_after = balances_[k];
+      receipt.seats_left = seats_left_;
+    }
+    return true;
+  }
+
+  ManyCall& call_;
+  Entry* entries_;
+  Seat seat_;
+  std::size_t count_ = 0;
+  std::size_t* members_ = nullptr;  // input positions of those who take part
+  Datum* users_ = nullptr;
+  pg::Value* prices_ = nullptr;
+  pg::Value* balances_ = nullptr;
+  Datum* enrollments_ = nullptr;
+  pg::Value user_array_;
+  std::optional<int64> seats_left_;
+};
+
+Receipt receipt_of(const Entry* entries, std::size_t i) {
+  const Entry& entry = entries[i];
+  if (!entry.rejection && entry.repeats) {
+    Receipt receipt = entries[*entry.repeats].receipt;
+    receipt.replayed = true;
+    receipt.seats_left = std::nullopt;
+    return receipt;
+  }
+  if (!entry.rejection) return entry.receipt;
+  Receipt receipt = reject(entry.rejection->outcome, entry.rejection->facts, false);
+  if (receipt.outcome == Outcome::already_enrolled) {
+    receipt.enrollment =
+        entry.repeats ? entries[*entry.repeats].receipt.enrollment : entry.reading.enrollment;
+  }
+  return receipt;
+}
+
+Receipt* receipts_of(const ManyCall& call, const Entry* entries) {
+  auto* receipts = array_of<Receipt>(call.count);
+  for (std::size_t i = 0; i < call.count; ++i) receipts[i] = receipt_of(entries, i);
+  return receipts;
+}
+
+}  // namespace
+
+Receipt* enroll_many(ManyCall& call) {
+  call.start = begin_call();
+  auto* entries = array_of<Entry>(call.count);
+  Round round(call, entries);
+  Snapshot snapshot = pg::statement_snapshot();
+  for (int rounds = 0;; ++rounds) {
+    round.read_all(snapshot);
+    UnregisterSnapshot(snapshot);
+    const Entry* rejected = round.first_rejected();
+    if (call.raises && rejected != nullptr) {
+      raise_rejection(rejected->rejection->outcome, rejected->rejection->facts);
+    }
+    if (round.takers() == 0 || pg::in_subtransaction(round)) break;
+    if (IsolationUsesXactSnapshot() && rounds > 0) pg::raise_serialization_failure();
+    if (rounds == most_rounds) {
+      Facts facts;
+      facts.policy = call.policy;
+      facts.tournament = call.tournament;
+      if (call.raises) raise_rejection(Outcome::busy, facts);
+      for (std::size_t i = 0; i < call.count; ++i) {
+        if (entries[i].takes_part()) reject_entry(call, entries[i], i, Outcome::busy);
+      }
+      break;
+    }
+    snapshot = pg::fresh_snapshot(call.start);
+  }
+  return receipts_of(call, entries);
+}
+
+}  // namespace pg_enroll::engine

@@ -1,0 +1,27 @@
+// What a rejection tells: the facts as JSON, the hint, and the error's fields.
+#pragma once
+
+#include "engine/attachment.hpp"
+#include "rules/outcome.hpp"
+
+namespace pg_enroll::engine {
+
+// The facts of one call, as far as they are known and apply.
+struct Facts {
+  const Attachment* policy = nullptr;
+  std::optional<Datum> user;
+  std::optional<Datum> tournament;
+  const char* tournament_text = nullptr;  // in place of tournament, where only the text is known
+  const char* guard = nullptr;
+  std::optional<int64> capacity;
+  std::optional<int64> count;
+  pg::Value price;
+};
+
+// The facts as a JSON object, palloc'd.
+const char* facts_json(const Facts& facts);
+
+// Raises the outcome as an error of its SQLSTATE.
+[[noreturn]] void raise_rejection(rules::Outcome outcome, const Facts& facts);
+
+}  // namespace pg_enroll::engine

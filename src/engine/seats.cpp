@@ -1,0 +1,152 @@
+#include "engine/seats.hpp"
+
+namespace pg_enroll::engine {
+namespace {
+
+using rules::Statement;
+
+enum SeatColumn : AttrNumber {
+  column_policy = 1,
+  column_tournament,
+  column_stripe,
+  column_taken,
+  column_allotted,
+  column_capacity,
+  column_epoch,
+};
+
+// The smallest epoch that no transaction before this one can have used.
+int64 epoch_floor() {
+  return static_cast<int64>(U64FromFullTransactionId(GetTopFullTransactionId()));
+}
+
+std::optional<int64> seat_column(HeapTuple tuple, TupleDesc description, SeatColumn column) {
+  bool null = false;
+  const Datum datum = heap_getattr(tuple, column, description, &null);
+  return null ? std::nullopt : std::optional<int64>(DatumGetInt64(datum));
+}
+
+std::optional<Seat> seat_of(pg::Rows rows) {
+  if (rows.empty()) return std::nullopt;
+  Seat seat;
+  seat.found = true;
+  seat.taken = DatumGetInt64(rows.at(0, 1).datum);
+  seat.allotted = pg::as_bigint(rows.at(0, 2));
+  // A statement of many tournaments comes here many times.
+  rows.release();
+  return seat;
+}
+
+}  // namespace
+
+// An index scan of our own: one row by its key, without a plan to start up.
+Seat read_seat(const Attachment* policy, const char* tournament, Snapshot snapshot) {
+  ScanKeyData keys[3];
+  ScanKeyInit(&keys[0], column_policy, BTEqualStrategyNumber, F_TEXTEQ,
+              CStringGetTextDatum(policy->name));
+  ScanKeyInit(&keys[1], column_tournament, BTEqualStrategyNumber, F_TEXTEQ,
+              CStringGetTextDatum(tournament));
+  ScanKeyInit(&keys[2], column_stripe, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(0));
+  const Relation table = table_open(policy->home.seats, AccessShareLock);
+  const Oid index = RelationGetPrimaryKeyIndex(table);
+  const SysScanDesc scan = systable_beginscan(table, index, true, snapshot, 3, keys);
+  const HeapTuple tuple = systable_getnext(scan);
+  Seat seat;
+  if (HeapTupleIsValid(tuple)) {
+    const TupleDesc description = RelationGetDescr(table);
+    seat.found = true;
+    seat.taken = seat_column(tuple, description, column_taken).value_or(0);
+    seat.allotted = seat_column(tuple, description, column_allotted);
+    seat.capacity = seat_column(tuple, description, column_capacity);
+    seat.epoch = seat_column(tuple, description, column_epoch).value_or(0);
+  }
+  systable_endscan(scan);
+  table_close(table, AccessShareLock);
+  return seat;
+}
+
+Seat read_seat_now(const Attachment* policy, const char* tournament) {
+  CommandCounterIncrement();
+  const Snapshot snapshot = pg::fresh_snapshot(GetCurrentCommandId(false));
+  const Seat seat = read_seat(policy, tournament, snapshot);
+  UnregisterSnapshot(snapshot);
+  return seat;
+}
+
+std::optional<Seat> claim_seats(Attachment* policy, const char* tournament, int64 count) {
+  return seat_of(run(policy, Statement::seat_claim,
+                     {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count)}}));
+}
+
+std::optional<Seat> claim_seats_as_read(Attachment* policy, const char* tournament, int64 count,
+                                        int64 epoch, std::optional<int64> capacity) {
+  return seat_of(run(policy, Statement::seat_claim_read,
+                     {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count),
+                       pg::bigint(epoch), pg::bigint(capacity)}}));
+}
+
+std::optional<Seat> return_seats(Attachment* policy, const char* tournament, int64 count) {
+  return seat_of(run(policy, Statement::seat_return,
+                     {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count)}}));
+}
+
+void open_seats(Attachment* policy, const char* const* tournaments, std::size_t count) {
+  run(policy, Statement::seat_open,
+      {{pg::text_value(policy->name), pg::value(pg::text_array(tournaments, count)),
+        pg::bigint(epoch_floor())}});
+}
+
+bool open_taken_seats(Attachment* policy, const char* tournament, int64 taken,
+                      std::optional<int64> capacity) {
+  const pg::Rows rows = run(policy, Statement::seat_open_taken,
+                            {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(taken),
+                              pg::bigint(rules::allotment(capacity)), pg::bigint(capacity),
+                              pg::bigint(epoch_floor())}});
+  return !rows.empty();
+}
+
+void reallot(Attachment* policy, const Datum* tournaments, std::size_t count) {
+  auto** texts = static_cast<const char**>(palloc(sizeof(char*) * count));
+  for (std::size_t i = 0; i < count; ++i) {
+    texts[i] = pg::key_text(policy->tournament_key, tournaments[i]);
+  }
+  const pg::Value name = pg::text_value(policy->name);
+  const pg::Value all = pg::value(pg::text_array(texts, count));
+  run_fresh(policy, Statement::seat_lock, {{name, all}});
+  const pg::Rows capacities = run_fresh(
+      policy, Statement::read_capacities,
+      {{pg::value(pg::key_array(policy->tournament_key, tournaments, count))}});
+  run_fresh(policy, Statement::seat_allot,
+            {{name, all, capacities.at(0, 1), capacities.at(0, 2), pg::bigint(epoch_floor())}});
+}
+
+void empty_seats(Attachment* policy) {
+  run_fresh(policy, Statement::seat_empty,
+            {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
+}
+
+void close_seats(Attachment* policy) {
+  run_fresh(policy, Statement::seat_close,
+            {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
+}
+
+void recount(Attachment* policy, void (*report)(void* state, const Recounted&), void* state) {
+  LockRelationOid(policy->tournaments, ShareRowExclusiveLock);
+  LockRelationOid(policy->enrollments, ShareRowExclusiveLock);
+  const pg::Value name = pg::text_value(policy->name);
+  const pg::Rows counted = run_fresh(policy, Statement::count_enrollments, {});
+  const pg::Value tournaments = counted.at(0, 1);
+  const pg::Value taken = counted.at(0, 2);
+  const pg::Value capacities = counted.at(0, 3);
+  const pg::Rows changes =
+      run_fresh(policy, Statement::seat_compare, {{name, tournaments, taken, capacities}});
+  for (uint64 row = 0; row < changes.count(); ++row) {
+    report(state, {changes.at(row, 1), changes.at(row, 2), changes.at(row, 3),
+                   changes.at(row, 4), changes.at(row, 5)});
+  }
+  run_fresh(policy, Statement::seat_recount,
+            {{name, tournaments, taken, capacities, pg::bigint(epoch_floor())}});
+  run_fresh(policy, Statement::seat_remove, {{name, tournaments}});
+}
+
+}  // namespace pg_enroll::engine

@@ -1,0 +1,462 @@
+// Every function that SQL can call: arguments in, engine, result out. Nothing of src/rules that
+// could throw is called from here; the engine's bridge is the one place that does.
+#include "engine/attachment.hpp"
+#include "engine/call.hpp"
+#include "engine/door.hpp"
+#include "engine/guards.hpp"
+#include "engine/seats.hpp"
+
+namespace pg_enroll {
+namespace {
+
+using engine::Access;
+using engine::Attachment;
+using engine::Call;
+using engine::Home;
+using engine::ManyCall;
+using engine::Receipt;
+
+constexpr int longest_key = 255;  // characters
+
+// Where a function takes its arguments from; negative: it has none.
+struct Positions {
+  int key = -1;
+  int max_price = -1;
+  int reason = -1;
+  int policy = -1;
+};
+
+Oid first_argument_type(FunctionCallInfo fcinfo) {
+  Oid* types = nullptr;
+  int count = 0;
+  get_func_signature(fcinfo->flinfo->fn_oid, &types, &count);
+  return types[0];
+}
+
+void require_not_null(FunctionCallInfo fcinfo, int position, const char* name) {
+  if (!PG_ARGISNULL(position)) return;
+  ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be NULL", name)));
+}
+
+pg::Value optional_argument(FunctionCallInfo fcinfo, int position) {
+  if (position < 0 || PG_ARGISNULL(position)) return {};
+  return pg::value(PG_GETARG_DATUM(position));
+}
+
+const char* policy_argument(FunctionCallInfo fcinfo, int position) {
+  require_not_null(fcinfo, position, "policy");
+  return TextDatumGetCString(PG_GETARG_DATUM(position));
+}
+
+void require_sound_key(pg::Value key) {
+  if (key.null) return;
+  const text* string = DatumGetTextPP(key.datum);
+  const int length = pg_mbstrlen_with_len(VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
+  if (length >= 1 && length <= longest_key) return;
+  ereport(ERROR,
+          (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+           errmsg("idempotency key has %d characters, allowed are 1 to %d", length, longest_key),
+           errhint("Pass a UUID, or NULL for no key.")));
+}
+
+bool is_blank(const char* text) { return text[strspn(text, " \t\r\n\f\v")] == '\0'; }
+
+pg::Value reason_argument(FunctionCallInfo fcinfo, int position) {
+  if (position < 0) return {};
+  require_not_null(fcinfo, position, "reason");
+  const pg::Value reason = pg::value(PG_GETARG_DATUM(position));
+  if (is_blank(TextDatumGetCString(reason.datum))) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("reason must not be blank"),
+                    errhint("Say why the place is free; the ledger keeps it.")));
+  }
+  return reason;
+}
+
+TupleDesc result_type(FunctionCallInfo fcinfo) {
+  TupleDesc type = nullptr;
+  if (get_call_result_type(fcinfo, nullptr, &type) != TYPEFUNC_COMPOSITE) {
+    elog(ERROR, "return type must be a row type");
+  }
+  return BlessTupleDesc(type);
+}
+
+void set_column(Datum* datums, bool* nulls, int column, pg::Value value) {
+  datums[column] = value.datum;
+  nulls[column] = value.null;
+}
+
+pg::Value constant_text(std::string_view text) {
+  return pg::value(PointerGetDatum(
+      cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))));
+}
+
+constexpr int receipt_columns = 11;
+
+// The receipt's columns, from `first` on.
+void fill_receipt(const Attachment* policy, Oid key_type, const Receipt& receipt, Datum* datums,
+                  bool* nulls, int first) {
+  const rules::Contract contract = rules::contract(receipt.outcome);
+  pg::Value enrollment = receipt.enrollment;
+  if (!enrollment.null) {
+    enrollment.datum = pg::key_to_call(policy->enrollment_key, key_type, enrollment.datum);
+  }
+  const pg::Value details =
+      receipt.details == nullptr
+          ? pg::Value{}
+          : pg::value(DirectFunctionCall1(jsonb_in, CStringGetDatum(receipt.details)));
+  const pg::Value columns[receipt_columns] = {
+      pg::value(BoolGetDatum(rules::is_done(receipt.outcome))),
+      constant_text(contract.code),
+      enrollment,
+      receipt.amount,
+      receipt.balance_after,
+      pg::bigint(receipt.seats_left),
+      pg::value(BoolGetDatum(receipt.replayed)),
+      constant_text(contract.sqlstate),
+      pg::value(Int32GetDatum(contract.http_status)),
+      constant_text(contract.message),
+      details,
+  };
+  for (int i = 0; i < receipt_columns; ++i) set_column(datums, nulls, first + i, columns[i]);
+}
+
+using Operate = Receipt (*)(Call& call);
+
+// One user, one tournament.
+Datum answer_one(FunctionCallInfo fcinfo, Operate operate, Call call, Access access,
+                 const Positions& positions) {
+  require_not_null(fcinfo, 0, "user_id");
+  require_not_null(fcinfo, 1, "tournament_id");
+  call.reason = reason_argument(fcinfo, positions.reason);
+  call.key = optional_argument(fcinfo, positions.key);
+  call.max_price = optional_argument(fcinfo, positions.max_price);
+  const char* name = policy_argument(fcinfo, positions.policy);
+  const Oid key_type = first_argument_type(fcinfo);
+  call.memory = CurrentMemoryContext;
+
+  SPI_connect();
+  call.policy = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, access);
+  call.user = pg::key_from_call(call.policy->user_key, key_type, PG_GETARG_DATUM(0));
+  call.tournament = pg::key_from_call(call.policy->tournament_key, key_type, PG_GETARG_DATUM(1));
+  call.tournament_text = pg::key_text(call.policy->tournament_key, call.tournament);
+  require_sound_key(call.key);
+  engine::require_guards(call.policy);
+  const Receipt receipt = operate(call);
+
+  MemoryContextSwitchTo(call.memory);
+  Datum datums[receipt_columns];
+  bool nulls[receipt_columns];
+  fill_receipt(call.policy, key_type, receipt, datums, nulls, 0);
+  const HeapTuple tuple = heap_form_tuple(result_type(fcinfo), datums, nulls);
+  engine::leave(call.policy);
+  SPI_finish();
+  return HeapTupleGetDatum(tuple);
+}
+
+Call call_of(engine::Operation operation, bool raises) {
+  Call call;
+  call.operation = operation;
+  call.raises = raises;
+  return call;
+}
+
+struct Elements {
+  Datum* datums = nullptr;
+  bool* nulls = nullptr;
+  int count = 0;
+};
+
+Elements elements_of(Datum array, Oid type) {
+  Elements elements;
+  int16 length = 0;
+  bool by_value = false;
+  char alignment = 0;
+  get_typlenbyvalalign(type, &length, &by_value, &alignment);
+  deconstruct_array(DatumGetArrayTypeP(array), type, length, by_value, alignment,
+                    &elements.datums, &elements.nulls, &elements.count);
+  return elements;
+}
+
+void require_no_nulls(const Elements& elements, const char* name) {
+  for (int i = 0; i < elements.count; ++i) {
+    if (!elements.nulls[i]) continue;
+    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                    errmsg("%s must not contain NULL, element %d does", name, i + 1)));
+  }
+}
+
+pg::Value* keys_argument(FunctionCallInfo fcinfo, int position, int users) {
+  auto* keys = static_cast<pg::Value*>(palloc0(sizeof(pg::Value) * (users + 1)));
+  for (int i = 0; i < users; ++i) keys[i] = {};
+  if (PG_ARGISNULL(position)) return keys;
+  const Elements given = elements_of(PG_GETARG_DATUM(position), TEXTOID);
+  require_no_nulls(given, "idempotency_keys");
+  if (given.count != users) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("idempotency_keys has %d elements, user_ids has %d", given.count,
+                           users),
+                    errhint("Give one key for each user, or NULL for none.")));
+  }
+  for (int i = 0; i < users; ++i) {
+    keys[i] = pg::value(given.datums[i]);
+    require_sound_key(keys[i]);
+  }
+  return keys;
+}
+
+// A set that is put into a tuplestore whole. Versions 14 and 15 differ in what helps with that.
+struct Set {
+  Tuplestorestate* rows;
+  TupleDesc type;
+};
+
+Set begin_set(FunctionCallInfo fcinfo) {
+  auto* info = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+  if (info == nullptr || !IsA(info, ReturnSetInfo) ||
+      (info->allowedModes & SFRM_Materialize) == 0) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("set-valued function called where a set cannot be accepted")));
+  }
+  const MemoryContext before =
+      MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
+  Set set;
+  set.type = result_type(fcinfo);
+  set.rows = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false,
+                                   work_mem);
+  info->returnMode = SFRM_Materialize;
+  info->setResult = set.rows;
+  info->setDesc = set.type;
+  MemoryContextSwitchTo(before);
+  return set;
+}
+
+Datum answer_many(FunctionCallInfo fcinfo, bool raises) {
+  constexpr int users_position = 0;
+  constexpr int tournament_position = 1;
+  constexpr int keys_position = 2;
+  constexpr int price_position = 3;
+  constexpr int policy_position = 4;
+  require_not_null(fcinfo, users_position, "user_ids");
+  require_not_null(fcinfo, tournament_position, "tournament_id");
+  const Oid key_type = get_element_type(first_argument_type(fcinfo));
+  const Elements ids = elements_of(PG_GETARG_DATUM(users_position), key_type);
+  require_no_nulls(ids, "user_ids");
+  const char* name = policy_argument(fcinfo, policy_position);
+  const Set set = begin_set(fcinfo);
+  ManyCall call;
+  call.raises = raises;
+  call.keys = keys_argument(fcinfo, keys_position, ids.count);
+  call.max_price = optional_argument(fcinfo, price_position);
+  call.count = static_cast<std::size_t>(ids.count);
+  call.memory = CurrentMemoryContext;
+
+  SPI_connect();
+  call.policy = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::write);
+  auto* users = static_cast<Datum*>(palloc(sizeof(Datum) * (call.count + 1)));
+  for (std::size_t i = 0; i < call.count; ++i) {
+    users[i] = pg::key_from_call(call.policy->user_key, key_type, ids.datums[i]);
+  }
+  call.users = users;
+  call.tournament = pg::key_from_call(call.policy->tournament_key, key_type,
+                                      PG_GETARG_DATUM(tournament_position));
+  call.tournament_text = pg::key_text(call.policy->tournament_key, call.tournament);
+  engine::require_guards(call.policy);
+  const Receipt* receipts = engine::enroll_many(call);
+
+  for (std::size_t i = 0; i < call.count; ++i) {
+    Datum datums[receipt_columns + 1];
+    bool nulls[receipt_columns + 1];
+    set_column(datums, nulls, 0, pg::value(ids.datums[i]));
+    fill_receipt(call.policy, key_type, receipts[i], datums, nulls, 1);
+    tuplestore_putvalues(set.rows, set.type, datums, nulls);
+  }
+  engine::leave(call.policy);
+  SPI_finish();
+  return static_cast<Datum>(0);
+}
+
+Oid schema_argument(FunctionCallInfo fcinfo, int position) {
+  if (!PG_ARGISNULL(position)) {
+    return get_namespace_oid(NameStr(*PG_GETARG_NAME(position)), false);
+  }
+  List* path = fetch_search_path(false);
+  if (path == NIL) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
+                    errmsg("no schema has been selected to create in"),
+                    errhint("Name one: SELECT enroll_create_tables('name').")));
+  }
+  return linitial_oid(path);
+}
+
+TriggerData* trigger_data(FunctionCallInfo fcinfo) {
+  if (!CALLED_AS_TRIGGER(fcinfo)) {
+    ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                    errmsg("this function is a trigger and cannot be called otherwise")));
+  }
+  return reinterpret_cast<TriggerData*>(fcinfo->context);
+}
+
+const char* state_name(engine::GuardState state) {
+  switch (state) {
+    case engine::GuardState::ok:
+      return "ok";
+    case engine::GuardState::missing:
+      return "missing";
+    case engine::GuardState::disabled:
+      return "disabled";
+    case engine::GuardState::invalid:
+      return "invalid";
+  }
+  return "";
+}
+
+}  // namespace
+}  // namespace pg_enroll
+
+using namespace pg_enroll;  // NOLINT: the functions below are C's
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(pg_enroll_enroll);
+Datum pg_enroll_enroll(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll()");
+  return answer_one(fcinfo, engine::enroll, call_of(engine::Operation::enroll, true),
+                    Access::write, {.key = 2, .max_price = 3, .policy = 4});
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_try_enroll);
+Datum pg_enroll_try_enroll(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("try_enroll()");
+  return answer_one(fcinfo, engine::enroll, call_of(engine::Operation::enroll, false),
+                    Access::write, {.key = 2, .max_price = 3, .policy = 4});
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_enroll_waived);
+Datum pg_enroll_enroll_waived(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_waived()");
+  return answer_one(fcinfo, engine::enroll, call_of(engine::Operation::waive, true),
+                    Access::write, {.key = 3, .reason = 2, .policy = 4});
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_unenroll);
+Datum pg_enroll_unenroll(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("unenroll()");
+  return answer_one(fcinfo, engine::unenroll, call_of(engine::Operation::unenroll, true),
+                    Access::write, {.key = 2, .policy = 3});
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_try_unenroll);
+Datum pg_enroll_try_unenroll(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("try_unenroll()");
+  return answer_one(fcinfo, engine::unenroll, call_of(engine::Operation::unenroll, false),
+                    Access::write, {.key = 2, .policy = 3});
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_can_enroll);
+Datum pg_enroll_can_enroll(PG_FUNCTION_ARGS) {
+  return answer_one(fcinfo, engine::can_enroll, call_of(engine::Operation::enroll, false),
+                    Access::read, {.policy = 2});
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_quote_unenroll);
+Datum pg_enroll_quote_unenroll(PG_FUNCTION_ARGS) {
+  return answer_one(fcinfo, engine::quote_unenroll, call_of(engine::Operation::unenroll, false),
+                    Access::read, {.policy = 2});
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_enroll_many);
+Datum pg_enroll_enroll_many(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_many()");
+  return answer_many(fcinfo, true);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_try_enroll_many);
+Datum pg_enroll_try_enroll_many(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("try_enroll_many()");
+  return answer_many(fcinfo, false);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_create_tables);
+Datum pg_enroll_create_tables(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_create_tables()");
+  const char* policy = policy_argument(fcinfo, 1);
+  const Oid schema = schema_argument(fcinfo, 0);
+  SPI_connect();
+  engine::create_tables(engine::home_of(fcinfo->flinfo->fn_oid), schema, policy);
+  SPI_finish();
+  PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_detach);
+Datum pg_enroll_detach(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_detach()");
+  const char* policy = policy_argument(fcinfo, 0);
+  SPI_connect();
+  engine::detach(engine::home_of(fcinfo->flinfo->fn_oid), policy);
+  SPI_finish();
+  PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_reconcile);
+Datum pg_enroll_reconcile(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_reconcile()");
+  const char* name = policy_argument(fcinfo, 0);
+  Set set = begin_set(fcinfo);
+  SPI_connect();
+  Attachment* policy =
+      engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::write);
+  engine::recount(
+      policy,
+      [](void* state, const engine::Recounted& counter) {
+        const Set* rows = static_cast<Set*>(state);
+        const pg::Value columns[] = {counter.tournament, counter.taken_before,
+                                     counter.taken_after, counter.allotted_before,
+                                     counter.allotted_after};
+        Datum datums[5];
+        bool nulls[5];
+        for (int i = 0; i < 5; ++i) set_column(datums, nulls, i, columns[i]);
+        tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
+      },
+      &set);
+  engine::leave(policy);
+  SPI_finish();
+  return static_cast<Datum>(0);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_guards);
+Datum pg_enroll_guards(PG_FUNCTION_ARGS) {
+  const char* name = policy_argument(fcinfo, 0);
+  const Set set = begin_set(fcinfo);
+  SPI_connect();
+  Attachment* policy =
+      engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::read);
+  for (const engine::Guard& guard : policy->guards) {
+    Datum datums[3] = {CStringGetTextDatum(guard.name), ObjectIdGetDatum(guard.relation),
+                       CStringGetTextDatum(state_name(guard.state))};
+    bool nulls[3] = {};
+    tuplestore_putvalues(set.rows, set.type, datums, nulls);
+  }
+  engine::leave(policy);
+  SPI_finish();
+  return static_cast<Datum>(0);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_door);
+Datum pg_enroll_door(PG_FUNCTION_ARGS) {
+  TriggerData* trigger = trigger_data(fcinfo);
+  SPI_connect();
+  engine::door(engine::home_of(fcinfo->flinfo->fn_oid), trigger);
+  SPI_finish();
+  return PointerGetDatum(nullptr);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_gate);
+Datum pg_enroll_gate(PG_FUNCTION_ARGS) {
+  TriggerData* trigger = trigger_data(fcinfo);
+  SPI_connect();
+  engine::gate(engine::home_of(fcinfo->flinfo->fn_oid), trigger);
+  SPI_finish();
+  return PointerGetDatum(nullptr);
+}
+
+}  // extern "C"

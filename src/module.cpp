@@ -1,0 +1,13 @@
+// The module: magic block and what has to be set up once in each session.
+#include "engine/attachment.hpp"
+#include "engine/door.hpp"
+
+extern "C" {
+PG_MODULE_MAGIC;
+PGDLLEXPORT void _PG_init(void);
+}
+
+void _PG_init(void) {
+  pg_enroll::engine::watch_invalidations();
+  pg_enroll::engine::watch_aborts();
+}
