@@ -1,0 +1,721 @@
+\echo Use "CREATE EXTENSION pg_enroll" to load this file. \quit
+
+-- Extension state -----------------------------------------------------------------------------
+-- Both tables are dumped with the database: a restore loads them, and the users' rows, before it
+-- creates the triggers that keep them in step.
+
+CREATE TABLE enroll_policy (
+  name text COLLATE "C" PRIMARY KEY CHECK (name OPERATOR(pg_catalog.<>) ''),
+  document jsonb NOT NULL,
+  users regclass NOT NULL,
+  tournaments regclass NOT NULL,
+  enrollments regclass NOT NULL UNIQUE,
+  ledger regclass NOT NULL,
+  search_path text[] NOT NULL,
+  owns_index boolean NOT NULL,
+  owns_check boolean NOT NULL,
+  attached_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE enroll_policy IS
+  'One row per attached policy. Written by the extension alone.';
+COMMENT ON COLUMN enroll_policy.name IS 'the name that callers pass as policy';
+COMMENT ON COLUMN enroll_policy.document IS 'the policy document';
+COMMENT ON COLUMN enroll_policy.users IS 'table that holds the balances';
+COMMENT ON COLUMN enroll_policy.tournaments IS 'table of what is sold';
+COMMENT ON COLUMN enroll_policy.enrollments IS 'table of the places taken; belongs to one policy only';
+COMMENT ON COLUMN enroll_policy.ledger IS 'table of the credit movements';
+COMMENT ON COLUMN enroll_policy.search_path IS
+  'schemas that expressions and triggers see after pg_catalog while the engine runs';
+COMMENT ON COLUMN enroll_policy.owns_index IS 'attaching built the active-enrollment index';
+COMMENT ON COLUMN enroll_policy.owns_check IS 'attaching added the balance check';
+COMMENT ON COLUMN enroll_policy.attached_at IS 'when the guards were installed';
+
+-- A low fillfactor keeps room on the page, so that a counter's updates stay heap-only.
+CREATE TABLE enroll_seat (
+  policy text COLLATE "C" NOT NULL,
+  tournament text COLLATE "C" NOT NULL,
+  stripe integer NOT NULL,
+  taken bigint NOT NULL,
+  allotted bigint,
+  capacity bigint,
+  epoch bigint NOT NULL,
+  PRIMARY KEY (policy, tournament, stripe)
+) WITH (fillfactor = 30);
+COMMENT ON TABLE enroll_seat IS
+  'Seat counters, derived from the users'' tables and kept in step by triggers. '
+  'enroll_reconcile() recounts them.';
+COMMENT ON COLUMN enroll_seat.policy IS 'name of the policy';
+COMMENT ON COLUMN enroll_seat.tournament IS 'the tournament''s key, as text';
+COMMENT ON COLUMN enroll_seat.stripe IS 'number of the stripe; 0 exists from the start';
+COMMENT ON COLUMN enroll_seat.taken IS 'seats taken through this stripe; the sum is the active enrollments';
+COMMENT ON COLUMN enroll_seat.allotted IS 'seats this stripe may give; NULL where unlimited';
+COMMENT ON COLUMN enroll_seat.capacity IS 'the capacity that the allotment was made from; NULL where unlimited';
+COMMENT ON COLUMN enroll_seat.epoch IS 'moves with each change of the tournament, never used twice';
+
+SELECT pg_catalog.pg_extension_config_dump('enroll_policy', '');
+SELECT pg_catalog.pg_extension_config_dump('enroll_seat', '');
+
+-- Receipts ------------------------------------------------------------------------------------
+
+CREATE TYPE enroll_receipt AS (
+  ok boolean,
+  code text,
+  enrollment_id bigint,
+  amount numeric,
+  balance_after numeric,
+  seats_left bigint,
+  replayed boolean,
+  sqlstate text,
+  http_status integer,
+  message text,
+  details jsonb
+);
+COMMENT ON TYPE enroll_receipt IS
+  'What a call did, or why it did not (bigint keys).';
+COMMENT ON COLUMN enroll_receipt.ok IS
+  'true where the call did, or would do, what was asked';
+COMMENT ON COLUMN enroll_receipt.code IS
+  'the outcome; enroll_error_codes lists them all';
+COMMENT ON COLUMN enroll_receipt.enrollment_id IS
+  'key of the enrollment; of the existing one where code is ALREADY_ENROLLED';
+COMMENT ON COLUMN enroll_receipt.amount IS
+  'signed change of the balance; NULL in a rejection';
+COMMENT ON COLUMN enroll_receipt.balance_after IS
+  'balance once the call is done; NULL in a rejection';
+COMMENT ON COLUMN enroll_receipt.seats_left IS
+  'a hint, never below 0; NULL where unlimited or unknown';
+COMMENT ON COLUMN enroll_receipt.replayed IS
+  'true where the idempotency key had been used for this very call before';
+COMMENT ON COLUMN enroll_receipt.sqlstate IS
+  'SQLSTATE of the code, 00000 where ok';
+COMMENT ON COLUMN enroll_receipt.http_status IS
+  'HTTP status that fits the code';
+COMMENT ON COLUMN enroll_receipt.message IS
+  'one constant sentence per code';
+COMMENT ON COLUMN enroll_receipt.details IS
+  'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
+
+CREATE TYPE enroll_receipt_uuid AS (
+  ok boolean,
+  code text,
+  enrollment_id uuid,
+  amount numeric,
+  balance_after numeric,
+  seats_left bigint,
+  replayed boolean,
+  sqlstate text,
+  http_status integer,
+  message text,
+  details jsonb
+);
+COMMENT ON TYPE enroll_receipt_uuid IS
+  'What a call did, or why it did not (uuid keys).';
+COMMENT ON COLUMN enroll_receipt_uuid.ok IS
+  'true where the call did, or would do, what was asked';
+COMMENT ON COLUMN enroll_receipt_uuid.code IS
+  'the outcome; enroll_error_codes lists them all';
+COMMENT ON COLUMN enroll_receipt_uuid.enrollment_id IS
+  'key of the enrollment; of the existing one where code is ALREADY_ENROLLED';
+COMMENT ON COLUMN enroll_receipt_uuid.amount IS
+  'signed change of the balance; NULL in a rejection';
+COMMENT ON COLUMN enroll_receipt_uuid.balance_after IS
+  'balance once the call is done; NULL in a rejection';
+COMMENT ON COLUMN enroll_receipt_uuid.seats_left IS
+  'a hint, never below 0; NULL where unlimited or unknown';
+COMMENT ON COLUMN enroll_receipt_uuid.replayed IS
+  'true where the idempotency key had been used for this very call before';
+COMMENT ON COLUMN enroll_receipt_uuid.sqlstate IS
+  'SQLSTATE of the code, 00000 where ok';
+COMMENT ON COLUMN enroll_receipt_uuid.http_status IS
+  'HTTP status that fits the code';
+COMMENT ON COLUMN enroll_receipt_uuid.message IS
+  'one constant sentence per code';
+COMMENT ON COLUMN enroll_receipt_uuid.details IS
+  'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
+
+CREATE TYPE enroll_receipt_text AS (
+  ok boolean,
+  code text,
+  enrollment_id text,
+  amount numeric,
+  balance_after numeric,
+  seats_left bigint,
+  replayed boolean,
+  sqlstate text,
+  http_status integer,
+  message text,
+  details jsonb
+);
+COMMENT ON TYPE enroll_receipt_text IS
+  'What a call did, or why it did not (text keys).';
+COMMENT ON COLUMN enroll_receipt_text.ok IS
+  'true where the call did, or would do, what was asked';
+COMMENT ON COLUMN enroll_receipt_text.code IS
+  'the outcome; enroll_error_codes lists them all';
+COMMENT ON COLUMN enroll_receipt_text.enrollment_id IS
+  'key of the enrollment; of the existing one where code is ALREADY_ENROLLED';
+COMMENT ON COLUMN enroll_receipt_text.amount IS
+  'signed change of the balance; NULL in a rejection';
+COMMENT ON COLUMN enroll_receipt_text.balance_after IS
+  'balance once the call is done; NULL in a rejection';
+COMMENT ON COLUMN enroll_receipt_text.seats_left IS
+  'a hint, never below 0; NULL where unlimited or unknown';
+COMMENT ON COLUMN enroll_receipt_text.replayed IS
+  'true where the idempotency key had been used for this very call before';
+COMMENT ON COLUMN enroll_receipt_text.sqlstate IS
+  'SQLSTATE of the code, 00000 where ok';
+COMMENT ON COLUMN enroll_receipt_text.http_status IS
+  'HTTP status that fits the code';
+COMMENT ON COLUMN enroll_receipt_text.message IS
+  'one constant sentence per code';
+COMMENT ON COLUMN enroll_receipt_text.details IS
+  'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
+
+CREATE TYPE enroll_user_receipt AS (
+  user_id bigint,
+  ok boolean,
+  code text,
+  enrollment_id bigint,
+  amount numeric,
+  balance_after numeric,
+  seats_left bigint,
+  replayed boolean,
+  sqlstate text,
+  http_status integer,
+  message text,
+  details jsonb
+);
+COMMENT ON TYPE enroll_user_receipt IS
+  'What a call for many users did, or why it did not (bigint keys).';
+COMMENT ON COLUMN enroll_user_receipt.user_id IS 'the user this row answers for';
+COMMENT ON COLUMN enroll_user_receipt.ok IS
+  'true where the call did, or would do, what was asked';
+COMMENT ON COLUMN enroll_user_receipt.code IS
+  'the outcome; enroll_error_codes lists them all';
+COMMENT ON COLUMN enroll_user_receipt.enrollment_id IS
+  'key of the enrollment; of the existing one where code is ALREADY_ENROLLED';
+COMMENT ON COLUMN enroll_user_receipt.amount IS
+  'signed change of the balance; NULL in a rejection';
+COMMENT ON COLUMN enroll_user_receipt.balance_after IS
+  'balance once the call is done; NULL in a rejection';
+COMMENT ON COLUMN enroll_user_receipt.seats_left IS
+  'a hint, never below 0; NULL where unlimited or unknown';
+COMMENT ON COLUMN enroll_user_receipt.replayed IS
+  'true where the idempotency key had been used for this very call before';
+COMMENT ON COLUMN enroll_user_receipt.sqlstate IS
+  'SQLSTATE of the code, 00000 where ok';
+COMMENT ON COLUMN enroll_user_receipt.http_status IS
+  'HTTP status that fits the code';
+COMMENT ON COLUMN enroll_user_receipt.message IS
+  'one constant sentence per code';
+COMMENT ON COLUMN enroll_user_receipt.details IS
+  'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
+
+CREATE TYPE enroll_user_receipt_uuid AS (
+  user_id uuid,
+  ok boolean,
+  code text,
+  enrollment_id uuid,
+  amount numeric,
+  balance_after numeric,
+  seats_left bigint,
+  replayed boolean,
+  sqlstate text,
+  http_status integer,
+  message text,
+  details jsonb
+);
+COMMENT ON TYPE enroll_user_receipt_uuid IS
+  'What a call for many users did, or why it did not (uuid keys).';
+COMMENT ON COLUMN enroll_user_receipt_uuid.user_id IS 'the user this row answers for';
+COMMENT ON COLUMN enroll_user_receipt_uuid.ok IS
+  'true where the call did, or would do, what was asked';
+COMMENT ON COLUMN enroll_user_receipt_uuid.code IS
+  'the outcome; enroll_error_codes lists them all';
+COMMENT ON COLUMN enroll_user_receipt_uuid.enrollment_id IS
+  'key of the enrollment; of the existing one where code is ALREADY_ENROLLED';
+COMMENT ON COLUMN enroll_user_receipt_uuid.amount IS
+  'signed change of the balance; NULL in a rejection';
+COMMENT ON COLUMN enroll_user_receipt_uuid.balance_after IS
+  'balance once the call is done; NULL in a rejection';
+COMMENT ON COLUMN enroll_user_receipt_uuid.seats_left IS
+  'a hint, never below 0; NULL where unlimited or unknown';
+COMMENT ON COLUMN enroll_user_receipt_uuid.replayed IS
+  'true where the idempotency key had been used for this very call before';
+COMMENT ON COLUMN enroll_user_receipt_uuid.sqlstate IS
+  'SQLSTATE of the code, 00000 where ok';
+COMMENT ON COLUMN enroll_user_receipt_uuid.http_status IS
+  'HTTP status that fits the code';
+COMMENT ON COLUMN enroll_user_receipt_uuid.message IS
+  'one constant sentence per code';
+COMMENT ON COLUMN enroll_user_receipt_uuid.details IS
+  'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
+
+CREATE TYPE enroll_user_receipt_text AS (
+  user_id text,
+  ok boolean,
+  code text,
+  enrollment_id text,
+  amount numeric,
+  balance_after numeric,
+  seats_left bigint,
+  replayed boolean,
+  sqlstate text,
+  http_status integer,
+  message text,
+  details jsonb
+);
+COMMENT ON TYPE enroll_user_receipt_text IS
+  'What a call for many users did, or why it did not (text keys).';
+COMMENT ON COLUMN enroll_user_receipt_text.user_id IS 'the user this row answers for';
+COMMENT ON COLUMN enroll_user_receipt_text.ok IS
+  'true where the call did, or would do, what was asked';
+COMMENT ON COLUMN enroll_user_receipt_text.code IS
+  'the outcome; enroll_error_codes lists them all';
+COMMENT ON COLUMN enroll_user_receipt_text.enrollment_id IS
+  'key of the enrollment; of the existing one where code is ALREADY_ENROLLED';
+COMMENT ON COLUMN enroll_user_receipt_text.amount IS
+  'signed change of the balance; NULL in a rejection';
+COMMENT ON COLUMN enroll_user_receipt_text.balance_after IS
+  'balance once the call is done; NULL in a rejection';
+COMMENT ON COLUMN enroll_user_receipt_text.seats_left IS
+  'a hint, never below 0; NULL where unlimited or unknown';
+COMMENT ON COLUMN enroll_user_receipt_text.replayed IS
+  'true where the idempotency key had been used for this very call before';
+COMMENT ON COLUMN enroll_user_receipt_text.sqlstate IS
+  'SQLSTATE of the code, 00000 where ok';
+COMMENT ON COLUMN enroll_user_receipt_text.http_status IS
+  'HTTP status that fits the code';
+COMMENT ON COLUMN enroll_user_receipt_text.message IS
+  'one constant sentence per code';
+COMMENT ON COLUMN enroll_user_receipt_text.details IS
+  'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
+
+-- Enrolling -----------------------------------------------------------------------------------
+
+CREATE FUNCTION enroll(
+  user_id bigint,
+  tournament_id bigint,
+  idempotency_key text DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll';
+COMMENT ON FUNCTION enroll(bigint, bigint, text, numeric, text) IS
+  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the first ones receipt. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes.';
+REVOKE EXECUTE ON FUNCTION enroll(bigint, bigint, text, numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll(
+  user_id uuid,
+  tournament_id uuid,
+  idempotency_key text DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll';
+COMMENT ON FUNCTION enroll(uuid, uuid, text, numeric, text) IS
+  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the first ones receipt. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes. For uuid keys.';
+REVOKE EXECUTE ON FUNCTION enroll(uuid, uuid, text, numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll(
+  user_id text,
+  tournament_id text,
+  idempotency_key text DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll';
+COMMENT ON FUNCTION enroll(text, text, text, numeric, text) IS
+  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the first ones receipt. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes. For any policy: keys are given and answered as text.';
+REVOKE EXECUTE ON FUNCTION enroll(text, text, text, numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION try_enroll(
+  user_id bigint,
+  tournament_id bigint,
+  idempotency_key text DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll';
+COMMENT ON FUNCTION try_enroll(bigint, bigint, text, numeric, text) IS
+  'Like enroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments.';
+REVOKE EXECUTE ON FUNCTION try_enroll(bigint, bigint, text, numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION try_enroll(
+  user_id uuid,
+  tournament_id uuid,
+  idempotency_key text DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll';
+COMMENT ON FUNCTION try_enroll(uuid, uuid, text, numeric, text) IS
+  'Like enroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments. For uuid keys.';
+REVOKE EXECUTE ON FUNCTION try_enroll(uuid, uuid, text, numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION try_enroll(
+  user_id text,
+  tournament_id text,
+  idempotency_key text DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll';
+COMMENT ON FUNCTION try_enroll(text, text, text, numeric, text) IS
+  'Like enroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments. For any policy: keys are given and answered as text.';
+REVOKE EXECUTE ON FUNCTION try_enroll(text, text, text, numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION unenroll(
+  user_id bigint,
+  tournament_id bigint,
+  idempotency_key text DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_unenroll';
+COMMENT ON FUNCTION unenroll(bigint, bigint, text, text) IS
+  'Withdraws a user from a tournament: gives the seat back, credits what the policy refunds, writes the ledger row. Raises the rejections of enroll_error_codes.';
+REVOKE EXECUTE ON FUNCTION unenroll(bigint, bigint, text, text) FROM PUBLIC;
+
+CREATE FUNCTION unenroll(
+  user_id uuid,
+  tournament_id uuid,
+  idempotency_key text DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_unenroll';
+COMMENT ON FUNCTION unenroll(uuid, uuid, text, text) IS
+  'Withdraws a user from a tournament: gives the seat back, credits what the policy refunds, writes the ledger row. Raises the rejections of enroll_error_codes. For uuid keys.';
+REVOKE EXECUTE ON FUNCTION unenroll(uuid, uuid, text, text) FROM PUBLIC;
+
+CREATE FUNCTION unenroll(
+  user_id text,
+  tournament_id text,
+  idempotency_key text DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_unenroll';
+COMMENT ON FUNCTION unenroll(text, text, text, text) IS
+  'Withdraws a user from a tournament: gives the seat back, credits what the policy refunds, writes the ledger row. Raises the rejections of enroll_error_codes. For any policy: keys are given and answered as text.';
+REVOKE EXECUTE ON FUNCTION unenroll(text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION try_unenroll(
+  user_id bigint,
+  tournament_id bigint,
+  idempotency_key text DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_unenroll';
+COMMENT ON FUNCTION try_unenroll(bigint, bigint, text, text) IS
+  'Like unenroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments.';
+REVOKE EXECUTE ON FUNCTION try_unenroll(bigint, bigint, text, text) FROM PUBLIC;
+
+CREATE FUNCTION try_unenroll(
+  user_id uuid,
+  tournament_id uuid,
+  idempotency_key text DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_unenroll';
+COMMENT ON FUNCTION try_unenroll(uuid, uuid, text, text) IS
+  'Like unenroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments. For uuid keys.';
+REVOKE EXECUTE ON FUNCTION try_unenroll(uuid, uuid, text, text) FROM PUBLIC;
+
+CREATE FUNCTION try_unenroll(
+  user_id text,
+  tournament_id text,
+  idempotency_key text DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_unenroll';
+COMMENT ON FUNCTION try_unenroll(text, text, text, text) IS
+  'Like unenroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments. For any policy: keys are given and answered as text.';
+REVOKE EXECUTE ON FUNCTION try_unenroll(text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION can_enroll(
+  user_id bigint,
+  tournament_id bigint,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_can_enroll';
+COMMENT ON FUNCTION can_enroll(bigint, bigint, text) IS
+  'What enroll would answer now, with amount, balance_after and seats_left as they would be; code ELIGIBLE where it would succeed. Reads only; works on a standby.';
+REVOKE EXECUTE ON FUNCTION can_enroll(bigint, bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION can_enroll(
+  user_id uuid,
+  tournament_id uuid,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_uuid LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_can_enroll';
+COMMENT ON FUNCTION can_enroll(uuid, uuid, text) IS
+  'What enroll would answer now, with amount, balance_after and seats_left as they would be; code ELIGIBLE where it would succeed. Reads only; works on a standby. For uuid keys.';
+REVOKE EXECUTE ON FUNCTION can_enroll(uuid, uuid, text) FROM PUBLIC;
+
+CREATE FUNCTION can_enroll(
+  user_id text,
+  tournament_id text,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_text LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_can_enroll';
+COMMENT ON FUNCTION can_enroll(text, text, text) IS
+  'What enroll would answer now, with amount, balance_after and seats_left as they would be; code ELIGIBLE where it would succeed. Reads only; works on a standby. For any policy: keys are given and answered as text.';
+REVOKE EXECUTE ON FUNCTION can_enroll(text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION quote_unenroll(
+  user_id bigint,
+  tournament_id bigint,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_quote_unenroll';
+COMMENT ON FUNCTION quote_unenroll(bigint, bigint, text) IS
+  'What unenroll would refund now; code REFUNDABLE where it would succeed. Reads only; works on a standby.';
+REVOKE EXECUTE ON FUNCTION quote_unenroll(bigint, bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION quote_unenroll(
+  user_id uuid,
+  tournament_id uuid,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_uuid LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_quote_unenroll';
+COMMENT ON FUNCTION quote_unenroll(uuid, uuid, text) IS
+  'What unenroll would refund now; code REFUNDABLE where it would succeed. Reads only; works on a standby. For uuid keys.';
+REVOKE EXECUTE ON FUNCTION quote_unenroll(uuid, uuid, text) FROM PUBLIC;
+
+CREATE FUNCTION quote_unenroll(
+  user_id text,
+  tournament_id text,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_text LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_quote_unenroll';
+COMMENT ON FUNCTION quote_unenroll(text, text, text) IS
+  'What unenroll would refund now; code REFUNDABLE where it would succeed. Reads only; works on a standby. For any policy: keys are given and answered as text.';
+REVOKE EXECUTE ON FUNCTION quote_unenroll(text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_many(
+  user_ids bigint[],
+  tournament_id bigint,
+  idempotency_keys text[] DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS SETOF enroll_user_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_many';
+COMMENT ON FUNCTION enroll_many(bigint[], bigint, text[], numeric, text) IS
+  'Enrolls many users in one tournament, all or nothing: a receipt per user in input order, or the first rejection in input order is raised. idempotency_keys: one per user.';
+REVOKE EXECUTE ON FUNCTION enroll_many(bigint[], bigint, text[], numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_many(
+  user_ids uuid[],
+  tournament_id uuid,
+  idempotency_keys text[] DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS SETOF enroll_user_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_many';
+COMMENT ON FUNCTION enroll_many(uuid[], uuid, text[], numeric, text) IS
+  'Enrolls many users in one tournament, all or nothing: a receipt per user in input order, or the first rejection in input order is raised. idempotency_keys: one per user. For uuid keys.';
+REVOKE EXECUTE ON FUNCTION enroll_many(uuid[], uuid, text[], numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_many(
+  user_ids text[],
+  tournament_id text,
+  idempotency_keys text[] DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS SETOF enroll_user_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_many';
+COMMENT ON FUNCTION enroll_many(text[], text, text[], numeric, text) IS
+  'Enrolls many users in one tournament, all or nothing: a receipt per user in input order, or the first rejection in input order is raised. idempotency_keys: one per user. For any policy: keys are given and answered as text.';
+REVOKE EXECUTE ON FUNCTION enroll_many(text[], text, text[], numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION try_enroll_many(
+  user_ids bigint[],
+  tournament_id bigint,
+  idempotency_keys text[] DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS SETOF enroll_user_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll_many';
+COMMENT ON FUNCTION try_enroll_many(bigint[], bigint, text[], numeric, text) IS
+  'Enrolls as many of the users as can be: an answer per user in input order; scarce seats go in input order.';
+REVOKE EXECUTE ON FUNCTION try_enroll_many(bigint[], bigint, text[], numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION try_enroll_many(
+  user_ids uuid[],
+  tournament_id uuid,
+  idempotency_keys text[] DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS SETOF enroll_user_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll_many';
+COMMENT ON FUNCTION try_enroll_many(uuid[], uuid, text[], numeric, text) IS
+  'Enrolls as many of the users as can be: an answer per user in input order; scarce seats go in input order. For uuid keys.';
+REVOKE EXECUTE ON FUNCTION try_enroll_many(uuid[], uuid, text[], numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION try_enroll_many(
+  user_ids text[],
+  tournament_id text,
+  idempotency_keys text[] DEFAULT NULL,
+  max_price numeric DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS SETOF enroll_user_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll_many';
+COMMENT ON FUNCTION try_enroll_many(text[], text, text[], numeric, text) IS
+  'Enrolls as many of the users as can be: an answer per user in input order; scarce seats go in input order. For any policy: keys are given and answered as text.';
+REVOKE EXECUTE ON FUNCTION try_enroll_many(text[], text, text[], numeric, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_waived(
+  user_id bigint,
+  tournament_id bigint,
+  reason text,
+  idempotency_key text DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_waived';
+COMMENT ON FUNCTION enroll_waived(bigint, bigint, text, text, text) IS
+  'An administrators free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank.';
+REVOKE EXECUTE ON FUNCTION enroll_waived(bigint, bigint, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_waived(
+  user_id uuid,
+  tournament_id uuid,
+  reason text,
+  idempotency_key text DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_waived';
+COMMENT ON FUNCTION enroll_waived(uuid, uuid, text, text, text) IS
+  'An administrators free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank. For uuid keys.';
+REVOKE EXECUTE ON FUNCTION enroll_waived(uuid, uuid, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_waived(
+  user_id text,
+  tournament_id text,
+  reason text,
+  idempotency_key text DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_waived';
+COMMENT ON FUNCTION enroll_waived(text, text, text, text, text) IS
+  'An administrators free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank. For any policy: keys are given and answered as text.';
+REVOKE EXECUTE ON FUNCTION enroll_waived(text, text, text, text, text) FROM PUBLIC;
+
+-- Administration ------------------------------------------------------------------------------
+
+CREATE FUNCTION enroll_create_tables(
+  schema name DEFAULT NULL,
+  policy text DEFAULT 'default'
+)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_create_tables';
+COMMENT ON FUNCTION enroll_create_tables(name, text) IS
+  'Creates the ready-made tables users, tournaments, enrollments and credit_transactions, owned by the caller, in the given or the current schema, and attaches them as that policy. Raises 42710 where the policy exists, 42P07 where a table does.';
+REVOKE EXECUTE ON FUNCTION enroll_create_tables(name, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_detach(
+  name text DEFAULT 'default'
+)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_detach';
+COMMENT ON FUNCTION enroll_detach(text) IS
+  'Takes away the guards that attaching brought and forgets the policy; the data stay. Only for the tables owner. A warning names what is no longer protected.';
+REVOKE EXECUTE ON FUNCTION enroll_detach(text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_reconcile(
+  policy text DEFAULT 'default',
+  OUT tournament text,
+  OUT taken_before bigint,
+  OUT taken_after bigint,
+  OUT allotted_before bigint,
+  OUT allotted_after bigint
+)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_reconcile';
+COMMENT ON FUNCTION enroll_reconcile(text) IS
+  'Recounts the seat counters from the rows and answers one row per tournament it had to change. Blocks writers of the tournaments and enrollments tables while it counts.';
+REVOKE EXECUTE ON FUNCTION enroll_reconcile(text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_guards(
+  policy text,
+  OUT guard text,
+  OUT table_name regclass,
+  OUT state text
+)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_guards';
+COMMENT ON FUNCTION enroll_guards(text) IS
+  'One row per guard of a policy, judged by its definition and not its name: state is ok, missing, disabled or invalid.';
+REVOKE EXECUTE ON FUNCTION enroll_guards(text) FROM PUBLIC;
+
+CREATE VIEW enroll_policies AS
+  SELECT p.name AS policy,
+         p.users, p.tournaments, p.enrollments, p.ledger,
+         pg_catalog.bool_and(g.state OPERATOR(pg_catalog.=) 'ok') AS guarded,
+         pg_catalog.jsonb_object_agg(g.guard, g.state) AS guards,
+         p.attached_at,
+         p.document
+  FROM enroll_policy p CROSS JOIN LATERAL enroll_guards(p.name) g
+  GROUP BY p.name;
+COMMENT ON VIEW enroll_policies IS 'What is attached, with each guard''s state.';
+COMMENT ON COLUMN enroll_policies.policy IS 'the name that callers pass as policy';
+COMMENT ON COLUMN enroll_policies.users IS 'table that holds the balances';
+COMMENT ON COLUMN enroll_policies.tournaments IS 'table of what is sold';
+COMMENT ON COLUMN enroll_policies.enrollments IS 'table of the places taken';
+COMMENT ON COLUMN enroll_policies.ledger IS 'table of the credit movements';
+COMMENT ON COLUMN enroll_policies.guarded IS 'true where every guard is in place';
+COMMENT ON COLUMN enroll_policies.guards IS 'state of each guard: ok, missing, disabled or invalid';
+COMMENT ON COLUMN enroll_policies.attached_at IS 'when the guards were installed';
+COMMENT ON COLUMN enroll_policies.document IS 'the policy document';
+
+-- The triggers' functions stay executable by all: a table's owner must be able to create and to
+-- restore the triggers. They trust neither arguments nor name, only the table that fires.
+CREATE FUNCTION enroll_door() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'pg_enroll_door';
+COMMENT ON FUNCTION enroll_door() IS
+  'Trigger of an enrollments table: claims and gives back seats for every writer. Raises 23514 (enroll_capacity) where a seat is missing.';
+
+CREATE FUNCTION enroll_gate() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'pg_enroll_gate';
+COMMENT ON FUNCTION enroll_gate() IS
+  'Trigger of a tournaments table: opens seats for new tournaments and settles with every enrollment in flight before a close, a new capacity or a delete commits.';
+
+-- The error contract --------------------------------------------------------------------------
+
+CREATE VIEW enroll_error_codes (code, sqlstate, http_status, message, description) AS VALUES
+  ('ENROLLED', '00000', 200, 'enrolled',
+   'The user is enrolled; replayed is true where the idempotency key was seen before.'),
+  ('UNENROLLED', '00000', 200, 'withdrawn',
+   'The enrollment is withdrawn and what the policy refunds is credited.'),
+  ('ELIGIBLE', '00000', 200, 'enroll would succeed now',
+   'can_enroll: nothing stands in the way.'),
+  ('REFUNDABLE', '00000', 200, 'unenroll would succeed now',
+   'quote_unenroll: nothing stands in the way.'),
+  ('IDEMPOTENCY_MISMATCH', 'NR016', 422, 'idempotency key was used for another call',
+   'The key belongs to another user, tournament or operation, or its enrollment is gone.'),
+  ('TOURNAMENT_NOT_FOUND', 'NR010', 404, 'tournament does not exist',
+   'No tournament has this key.'),
+  ('USER_NOT_FOUND', 'NR011', 404, 'user does not exist',
+   'No user has this key.'),
+  ('NOT_ENROLLED', 'NR012', 404, 'user is not enrolled in this tournament',
+   'There is no active enrollment to withdraw.'),
+  ('NOT_OPEN', 'NR005', 409, 'tournament is not open for enrollment',
+   'The policy''s open expression is false or NULL.'),
+  ('ALREADY_ENROLLED', '23505', 409, 'user is already enrolled in this tournament',
+   'An active enrollment exists; the constraint field names the active-enrollment index.'),
+  ('NOT_ELIGIBLE', 'NR015', 422, 'user is not eligible for this tournament',
+   'A rule of the policy forbids enrolling.'),
+  ('FULL', 'NR001', 409, 'tournament is full',
+   'Every seat is taken.'),
+  ('PRICE_CHANGED', 'NR008', 409, 'price is above the given maximum',
+   'The price is higher than max_price.'),
+  ('INSUFFICIENT_CREDITS', 'NR004', 402, 'not enough credits',
+   'The balance is lower than the price.'),
+  ('NOT_REFUNDABLE', 'NR017', 409, 'enrollment cannot be withdrawn now',
+   'A rule of the policy forbids withdrawing.'),
+  ('BUSY', 'NR020', 503, 'too much contention, try again',
+   'The call could not settle within its limits; nothing was done.'),
+  ('GUARD_MISSING', 'NR090', 500, 'a guard is missing, refusing rather than racing',
+   'Someone dropped, disabled or weakened a guard; also raised by the try_ functions.');
+COMMENT ON VIEW enroll_error_codes IS
+  'The contract of outcomes, rejections in order of precedence: code, SQLSTATE, HTTP status, message.';
+COMMENT ON COLUMN enroll_error_codes.code IS 'code of the receipt';
+COMMENT ON COLUMN enroll_error_codes.sqlstate IS 'SQLSTATE of the error raised';
+COMMENT ON COLUMN enroll_error_codes.http_status IS 'HTTP status that fits';
+COMMENT ON COLUMN enroll_error_codes.message IS 'message text, constant per code';
+COMMENT ON COLUMN enroll_error_codes.description IS 'what it means';
+GRANT SELECT ON enroll_error_codes TO PUBLIC;
