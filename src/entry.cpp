@@ -3,6 +3,7 @@
 #include "engine/attachment.hpp"
 #include "engine/call.hpp"
 #include "engine/door.hpp"
+#include "engine/gate.hpp"
 #include "engine/guards.hpp"
 #include "engine/seats.hpp"
 
@@ -86,8 +87,8 @@ void set_column(Datum* datums, bool* nulls, int column, pg::Value value) {
 }
 
 pg::Value constant_text(std::string_view text) {
-  return pg::value(PointerGetDatum(
-      cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))));
+  return pg::value(
+      PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))));
 }
 
 constexpr int receipt_columns = 11;
@@ -172,8 +173,8 @@ Elements elements_of(Datum array, Oid type) {
   bool by_value = false;
   char alignment = 0;
   get_typlenbyvalalign(type, &length, &by_value, &alignment);
-  deconstruct_array(DatumGetArrayTypeP(array), type, length, by_value, alignment,
-                    &elements.datums, &elements.nulls, &elements.count);
+  deconstruct_array(DatumGetArrayTypeP(array), type, length, by_value, alignment, &elements.datums,
+                    &elements.nulls, &elements.count);
   return elements;
 }
 
@@ -193,8 +194,7 @@ pg::Value* keys_argument(FunctionCallInfo fcinfo, int position, int users) {
   require_no_nulls(given, "idempotency_keys");
   if (given.count != users) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("idempotency_keys has %d elements, user_ids has %d", given.count,
-                           users),
+                    errmsg("idempotency_keys has %d elements, user_ids has %d", given.count, users),
                     errhint("Give one key for each user, or NULL for none.")));
   }
   for (int i = 0; i < users; ++i) {
@@ -217,12 +217,11 @@ Set begin_set(FunctionCallInfo fcinfo) {
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                     errmsg("set-valued function called where a set cannot be accepted")));
   }
-  const MemoryContext before =
-      MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
+  const MemoryContext before = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
   Set set;
   set.type = result_type(fcinfo);
-  set.rows = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false,
-                                   work_mem);
+  set.rows =
+      tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
   info->returnMode = SFRM_Materialize;
   info->setResult = set.rows;
   info->setDesc = set.type;
@@ -281,9 +280,9 @@ Oid schema_argument(FunctionCallInfo fcinfo, int position) {
   }
   List* path = fetch_search_path(false);
   if (path == NIL) {
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
-                    errmsg("no schema has been selected to create in"),
-                    errhint("Name one: SELECT enroll_create_tables('name').")));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("no schema has been selected to create in"),
+             errhint("Name one: SELECT enroll_create_tables('name').")));
   }
   return linitial_oid(path);
 }
@@ -320,8 +319,8 @@ extern "C" {
 PG_FUNCTION_INFO_V1(pg_enroll_enroll);
 Datum pg_enroll_enroll(PG_FUNCTION_ARGS) {
   PreventCommandIfReadOnly("enroll()");
-  return answer_one(fcinfo, engine::enroll, call_of(engine::Operation::enroll, true),
-                    Access::write, {.key = 2, .max_price = 3, .policy = 4});
+  return answer_one(fcinfo, engine::enroll, call_of(engine::Operation::enroll, true), Access::write,
+                    {.key = 2, .max_price = 3, .policy = 4});
 }
 
 PG_FUNCTION_INFO_V1(pg_enroll_try_enroll);
@@ -334,8 +333,8 @@ Datum pg_enroll_try_enroll(PG_FUNCTION_ARGS) {
 PG_FUNCTION_INFO_V1(pg_enroll_enroll_waived);
 Datum pg_enroll_enroll_waived(PG_FUNCTION_ARGS) {
   PreventCommandIfReadOnly("enroll_waived()");
-  return answer_one(fcinfo, engine::enroll, call_of(engine::Operation::waive, true),
-                    Access::write, {.key = 3, .reason = 2, .policy = 4});
+  return answer_one(fcinfo, engine::enroll, call_of(engine::Operation::waive, true), Access::write,
+                    {.key = 3, .reason = 2, .policy = 4});
 }
 
 PG_FUNCTION_INFO_V1(pg_enroll_unenroll);
@@ -403,15 +402,14 @@ Datum pg_enroll_reconcile(PG_FUNCTION_ARGS) {
   const char* name = policy_argument(fcinfo, 0);
   Set set = begin_set(fcinfo);
   SPI_connect();
-  Attachment* policy =
-      engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::write);
+  // Locks that keep writers out are taken later; stronger ones now would only meet there.
+  Attachment* policy = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::read);
   engine::recount(
       policy,
       [](void* state, const engine::Recounted& counter) {
         const Set* rows = static_cast<Set*>(state);
-        const pg::Value columns[] = {counter.tournament, counter.taken_before,
-                                     counter.taken_after, counter.allotted_before,
-                                     counter.allotted_after};
+        const pg::Value columns[] = {counter.tournament, counter.taken_before, counter.taken_after,
+                                     counter.allotted_before, counter.allotted_after};
         Datum datums[5];
         bool nulls[5];
         for (int i = 0; i < 5; ++i) set_column(datums, nulls, i, columns[i]);
@@ -428,8 +426,7 @@ Datum pg_enroll_guards(PG_FUNCTION_ARGS) {
   const char* name = policy_argument(fcinfo, 0);
   const Set set = begin_set(fcinfo);
   SPI_connect();
-  Attachment* policy =
-      engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::read);
+  Attachment* policy = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::read);
   for (const engine::Guard& guard : policy->guards) {
     Datum datums[3] = {CStringGetTextDatum(guard.name), ObjectIdGetDatum(guard.relation),
                        CStringGetTextDatum(state_name(guard.state))};

@@ -80,8 +80,8 @@ StoredPolicy read_policy(HeapTuple tuple, TupleDesc description) {
   stored.search_path = NIL;
   Datum* schemas = nullptr;
   int count = 0;
-  deconstruct_array(DatumGetArrayTypeP(get(column_search_path)), TEXTOID, -1, false,
-                    TYPALIGN_INT, &schemas, nullptr, &count);
+  deconstruct_array(DatumGetArrayTypeP(get(column_search_path)), TEXTOID, -1, false, TYPALIGN_INT,
+                    &schemas, nullptr, &count);
   for (int i = 0; i < count; ++i) {
     stored.search_path = lappend(stored.search_path, TextDatumGetCString(schemas[i]));
   }
@@ -167,8 +167,7 @@ bool collect_mentioned(Node* node, void* state) {
   foreach (cell, query->rtable) {
     auto* entry = static_cast<RangeTblEntry*>(lfirst(cell));
     if (entry->rtekind != RTE_RELATION || entry->relid != mentioned->relation) continue;
-    mentioned->columns =
-        bms_add_members(mentioned->columns, pg::selected_columns(query, entry));
+    mentioned->columns = bms_add_members(mentioned->columns, pg::selected_columns(query, entry));
   }
   return pg::walk_parts(node, collect_mentioned, state);
 }
@@ -229,11 +228,9 @@ SPIPlanPtr plan_of(Attachment* a, rules::Statement statement) {
 void load_columns(Attachment* a, const PolicyTexts& texts) {
   const AttrNumber users_key = column_of(a->users, texts[PolicyText::users_key]);
   a->tournaments_key = column_of(a->tournaments, texts[PolicyText::tournaments_key]);
-  const AttrNumber enrollments_key =
-      column_of(a->enrollments, texts[PolicyText::enrollments_key]);
+  const AttrNumber enrollments_key = column_of(a->enrollments, texts[PolicyText::enrollments_key]);
   a->enrollments_user = column_of(a->enrollments, texts[PolicyText::enrollments_user]);
-  a->enrollments_tournament =
-      column_of(a->enrollments, texts[PolicyText::enrollments_tournament]);
+  a->enrollments_tournament = column_of(a->enrollments, texts[PolicyText::enrollments_tournament]);
   a->user_key = pg::key_type(get_atttype(a->users, users_key));
   a->tournament_key = pg::key_type(get_atttype(a->tournaments, a->tournaments_key));
   a->enrollment_key = pg::key_type(get_atttype(a->enrollments, enrollments_key));
@@ -263,8 +260,8 @@ void load_statements(Attachment* a, const PolicyTexts& texts) {
   catalog.enrollments = qualified(a->enrollments);
   catalog.ledger = qualified(a->ledger);
   catalog.seats = qualified(a->home.seats);
-  catalog.balance_type = format_type_extended(
-      type, modifier, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+  catalog.balance_type =
+      format_type_extended(type, modifier, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
   catalog.balance_scale = scale_of(type, modifier);
   catalog.active = load_active(a, texts[PolicyText::active_probe]);
   a->texts = statement_texts(a->document, catalog);
@@ -352,6 +349,13 @@ void lock_tables(const Attachment* a, Access access) {
   LockRelationOid(a->ledger, change);
 }
 
+[[noreturn]] void raise_not_attached(Oid relation) {
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("table \"%s\" belongs to no attached policy", get_rel_name(relation)),
+                  errhint("Attach a policy to the table, or drop its enroll_ triggers.")));
+  pg_unreachable();
+}
+
 }  // namespace
 
 Home home_of(Oid function) {
@@ -372,10 +376,10 @@ Attachment* enter(const Home& home, const char* name, Access access) {
   for (;;) {
     Attachment* a = find(home, [&](const auto* p) { return strcmp(p->name, name) == 0; });
     if (a == nullptr) {
-      ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                      errmsg("policy \"%s\" does not exist", name),
-                      errhint("SELECT policy FROM enroll_policies lists the attached policies; "
-                              "enroll_create_tables() makes one with ready-made tables.")));
+      ereport(ERROR,
+              (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("policy \"%s\" does not exist", name),
+               errhint("SELECT policy FROM enroll_policies lists the attached policies; "
+                       "enroll_create_tables() makes one with ready-made tables.")));
     }
     // Whoever drops or weakens a guard takes a lock that ours excludes, or tells us by an
     // invalidation that is read with the lock: what is not stale now stays true to the end.
@@ -388,7 +392,8 @@ Attachment* enter(const Home& home, const char* name, Access access) {
 
 Attachment* enter_by_enrollments(const Home& home, Oid relation) {
   Attachment* a = find(home, [&](const auto* p) { return p->enrollments == relation; });
-  if (a != nullptr) pg::push_search_path(a->path);
+  if (a == nullptr) raise_not_attached(relation);
+  pg::push_search_path(a->path);
   return a;
 }
 
@@ -400,6 +405,7 @@ List* policies_of_tournaments(const Home& home, Oid relation) {
     if (stored.tournaments == relation) names = lappend(names, pstrdup(stored.name));
     return true;
   });
+  if (names == NIL) raise_not_attached(relation);
   return names;
 }
 

@@ -47,13 +47,13 @@ struct Attachment {
   AttrNumber enrollments_user, enrollments_tournament;
   const char *type_enroll, *type_unenroll, *type_waive;  // the ledger's words
 
-  List* active;                // the active expression, as a list of conditions
-  const char* active_text;     // the same as the document spells it
-  ExprState* active_state;     // the same, ready to run on a row
+  List* active;             // the active expression, as a list of conditions
+  const char* active_text;  // the same as the document spells it
+  ExprState* active_state;  // the same, ready to run on a row
   ExprContext* active_context;
-  Bitmapset* watched;          // tournaments' columns that open and capacity mention, offset
+  Bitmapset* watched;  // tournaments' columns that open and capacity mention, offset
   std::array<Guard, guard_count> guards;
-  Oid active_index;            // InvalidOid where it is missing
+  Oid active_index;  // InvalidOid where it is missing
   const char* active_index_name;
   const char* balance_check_name;
   bool users_deferrable, tournaments_deferrable;  // foreign keys that a writer may defer
@@ -70,13 +70,14 @@ enum class Access : std::uint8_t { read, write };
 // where there is none. Takes the session into the policy's search path until leave().
 Attachment* enter(const Home& home, const char* name, Access access);
 
-// The policy whose enrollments table this is; null where there is none. Enters it as above; the
-// statement that fired the trigger holds the locks already.
+// The policy whose enrollments table this is. Raises 55000 where there is none. Enters it as
+// above; the statement that fired the trigger holds the locks already.
 Attachment* enter_by_enrollments(const Home& home, Oid relation);
 
 void leave(Attachment* policy);
 
-// The names of the policies whose tournaments table this is, as a list of C strings.
+// The names of the policies whose tournaments table this is, as a list of C strings. Raises 55000
+// where there is none.
 List* policies_of_tournaments(const Home& home, Oid relation);
 
 // All rows of enroll_policy that a caller may want to know, without the tables being there.

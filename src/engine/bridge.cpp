@@ -39,8 +39,8 @@ void write_texts(const std::vector<std::string>& texts, char* workspace, std::si
 // The frame that no exception leaves, and that PostgreSQL never jumps over: it calls nothing of
 // PostgreSQL's.
 template <typename Job>
-__attribute__((noinline)) Answer call_rules(const Job& job, const char* document,
-                                            char* workspace, std::size_t size) {
+__attribute__((noinline)) Answer call_rules(const Job& job, const char* document, char* workspace,
+                                            std::size_t size) {
   Answer answer;
   try {
     write_texts(job(rules::parse_policy(document)), workspace, size, answer);
@@ -118,8 +118,7 @@ std::array<const char*, rules::statement_count> statement_texts(const char* docu
   const auto job = [&](const rules::Policy& policy) {
     std::vector<std::string> texts;
     for (std::size_t i = 0; i < rules::statement_count; ++i) {
-      texts.push_back(
-          rules::statement_text(static_cast<rules::Statement>(i), policy, catalog));
+      texts.push_back(rules::statement_text(static_cast<rules::Statement>(i), policy, catalog));
     }
     return texts;
   };

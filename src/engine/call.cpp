@@ -44,8 +44,8 @@ void require_price(const Attachment* policy, Datum tournament, const Reading& re
   facts.tournament = tournament;
   facts.price = reading.price;
   pg::raise({"22023",
-             psprintf("price of tournament %s %s",
-                      pg::key_text(policy->tournament_key, tournament), problem),
+             psprintf("price of tournament %s %s", pg::key_text(policy->tournament_key, tournament),
+                      problem),
              facts_json(facts), "Correct the tournament's price; 0 is a free place.",
              policy->tournaments});
 }
@@ -61,9 +61,8 @@ bool seat_is_free(const Reading& reading) {
 
 }  // namespace
 
-std::optional<Outcome> judge_reading(const Attachment* policy, Datum tournament,
-                                     Reading& reading, pg::Value max_price,
-                                     PriceRule rule) {
+std::optional<Outcome> judge_reading(const Attachment* policy, Datum tournament, Reading& reading,
+                                     pg::Value max_price, PriceRule rule) {
   if (reading.facts.tournament_found && !reading.seat.found) {
     raise_guard_missing(policy, "enroll_seat", policy->home.seats,
                         "The tournament has no seat counter, as after replication or a load "
@@ -75,8 +74,7 @@ std::optional<Outcome> judge_reading(const Attachment* policy, Datum tournament,
   require_price(policy, tournament, reading);
   if (rule == PriceRule::waived) return std::nullopt;
   const pg::Money price(reading.price.datum);
-  reading.facts.price_above_maximum =
-      !max_price.null && pg::Money(max_price.datum) < price;
+  reading.facts.price_above_maximum = !max_price.null && pg::Money(max_price.datum) < price;
   reading.facts.balance_too_low =
       !(price == pg::Money::zero()) &&
       (reading.balance.null || pg::Money(reading.balance.datum) < price);
@@ -91,8 +89,8 @@ Receipt reject(Outcome outcome, const Facts& facts, bool raises) {
   return receipt;
 }
 
-KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows& rows,
-                  uint64 row, int column) {
+KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows& rows, uint64 row,
+                  int column) {
   const char* made_by = nullptr;
   switch (operation) {
     case Operation::enroll:
@@ -106,8 +104,7 @@ KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows&
       break;
   }
   const pg::Value type = rows.at(row, column);
-  const bool same_operation =
-      !type.null && strcmp(TextDatumGetCString(type.datum), made_by) == 0;
+  const bool same_operation = !type.null && strcmp(TextDatumGetCString(type.datum), made_by) == 0;
   const bool same_pair = pg::as_bool(rows.at(row, column + 4));
   return same_operation && same_pair ? KeyUse::same_call : KeyUse::other_call;
 }
@@ -115,8 +112,7 @@ KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows&
 Receipt replay(Operation operation, const pg::Rows& rows, uint64 row, int column,
                MemoryContext memory) {
   Receipt receipt;
-  receipt.outcome =
-      operation == Operation::unenroll ? Outcome::unenrolled : Outcome::enrolled;
+  receipt.outcome = operation == Operation::unenroll ? Outcome::unenrolled : Outcome::enrolled;
   receipt.amount = rows.keep(row, column + 1, memory);
   receipt.balance_after = rows.keep(row, column + 2, memory);
   receipt.enrollment = rows.keep(row, column + 3, memory);
@@ -156,16 +152,13 @@ bool key_is_used(const Call& call, Snapshot snapshot) {
 }
 
 void raise_row_swallowed(Oid relation) {
-  pg::raise({"09000",
-             psprintf("a row for table \"%s\" never arrived", get_rel_name(relation)),
-             nullptr,
-             "A BEFORE trigger or a rule of the table swallowed it; let it pass the row.",
+  pg::raise({"09000", psprintf("a row for table \"%s\" never arrived", get_rel_name(relation)),
+             nullptr, "A BEFORE trigger or a rule of the table swallowed it; let it pass the row.",
              relation});
 }
 
 void raise_row_changed(Oid relation) {
-  pg::raise({"09000",
-             psprintf("a row for table \"%s\" arrived changed", get_rel_name(relation)),
+  pg::raise({"09000", psprintf("a row for table \"%s\" arrived changed", get_rel_name(relation)),
              nullptr,
              "A BEFORE trigger changed its user, its tournament or whether it is active; the "
              "policy's own expressions say what an enrollment looks like.",

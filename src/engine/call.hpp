@@ -32,7 +32,7 @@ struct Call {
   const char* tournament_text = nullptr;
   pg::Value key;  // idempotency key, text
   pg::Value max_price;
-  pg::Value reason;  // text
+  pg::Value reason;                // text
   MemoryContext memory = nullptr;  // where receipts live: the caller's
 
   CommandId start = 0;  // the call's own work begins with this command
@@ -98,8 +98,7 @@ enum class PriceRule : std::uint8_t { payable, waived, settled };
 // Judges what was read, in order of precedence. Raises 22023 for a price that is none,
 // GUARD_MISSING for a tournament without seats.
 std::optional<rules::Outcome> judge_reading(const Attachment* policy, Datum tournament,
-                                            Reading& reading, pg::Value max_price,
-                                            PriceRule rule);
+                                            Reading& reading, pg::Value max_price, PriceRule rule);
 
 // Raises the rejection, or answers it as a receipt.
 Receipt reject(rules::Outcome outcome, const Facts& facts, bool raises);
@@ -108,8 +107,8 @@ Facts facts_of(const Call& call);
 
 // What a key was used for before, from one row of read_key whose columns start at `column`.
 enum class KeyUse : std::uint8_t { same_call, other_call };
-KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows& rows,
-                  uint64 row, int column);
+KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows& rows, uint64 row,
+                  int column);
 Receipt replay(Operation operation, const pg::Rows& rows, uint64 row, int column,
                MemoryContext memory);
 

@@ -19,8 +19,8 @@ void drop_frames(XactEvent event, void* /*argument*/) {
   }
 }
 
-void drop_aborted_frames(SubXactEvent event, SubTransactionId /*mine*/,
-                         SubTransactionId /*parent*/, void* /*argument*/) {
+void drop_aborted_frames(SubXactEvent event, SubTransactionId /*mine*/, SubTransactionId /*parent*/,
+                         void* /*argument*/) {
   if (event != SUBXACT_EVENT_ABORT_SUB) return;
   while (frames != nullptr && frames->level >= GetCurrentTransactionNestLevel()) {
     frames = frames->outer;
@@ -50,29 +50,9 @@ struct Change {
   int64 seats;
 };
 
-// A list that grows; the rows of one COPY may be millions.
-template <typename Item>
-struct Items {
-  Item* at = nullptr;
-  std::size_t count = 0;
-  std::size_t room = 0;
-
-  Item& add(Item item) {
-    if (count == room) {
-      room = room == 0 ? 16 : room * 2;
-      const Size size = sizeof(Item) * room;
-      at = static_cast<Item*>(at == nullptr
-                                  ? MemoryContextAllocHuge(CurrentMemoryContext, size)
-                                  : repalloc_huge(at, size));
-    }
-    at[count] = item;
-    return at[count++];
-  }
-};
-
 struct Changes {
-  Items<Change> tournaments;
-  Items<Datum> users;  // of the rows that come in
+  pg::Items<Change> tournaments;
+  pg::Items<Datum> users;  // of the rows that come in
 };
 
 bool same_tournament(const Attachment* policy, Datum a, Datum b) {
@@ -81,7 +61,7 @@ bool same_tournament(const Attachment* policy, Datum a, Datum b) {
 
 // Rows of one tournament mostly come one after the other, and then share one entry.
 void add_change(const Attachment* policy, Changes& changes, Datum tournament, int64 seats) {
-  Items<Change>& list = changes.tournaments;
+  pg::Items<Change>& list = changes.tournaments;
   if (list.count > 0) {
     Change& last = list.at[list.count - 1];
     if (same_tournament(policy, last.tournament, tournament)) {
@@ -121,7 +101,7 @@ Changes changes_of(Attachment* policy, TriggerData* trigger) {
 }
 
 // One entry a tournament, in the order in which everybody locks seats.
-void sort_by_tournament(const Attachment* policy, Items<Change>& list) {
+void sort_by_tournament(const Attachment* policy, pg::Items<Change>& list) {
   for (std::size_t i = 0; i < list.count; ++i) {
     list.at[i].text = pg::key_text(policy->tournament_key, list.at[i].tournament);
   }
@@ -147,7 +127,7 @@ void lock_deferred_parents(Attachment* policy, const Changes& changes) {
         {{pg::value(pg::key_array(policy->user_key, changes.users.at, changes.users.count))}});
   }
   if (!policy->tournaments_deferrable) return;
-  Items<Datum> keys;
+  pg::Items<Datum> keys;
   for (std::size_t i = 0; i < changes.tournaments.count; ++i) {
     const Change& change = changes.tournaments.at[i];
     if (change.seats > 0) keys.add(change.tournament);
@@ -181,8 +161,8 @@ TournamentNow read_tournament(Attachment* policy, Datum tournament, CommandId be
   facts.capacity = capacity;
   facts.count = taken;
   pg::raise({"23514", "enrollment exceeds the capacity of its tournament", facts_json(facts),
-             "Withdraw enrollments or raise the tournament's capacity first.",
-             policy->enrollments, "enroll_capacity"});
+             "Withdraw enrollments or raise the tournament's capacity first.", policy->enrollments,
+             "enroll_capacity"});
 }
 
 [[noreturn]] void raise_seat_missing(const Attachment* policy) {
@@ -199,8 +179,7 @@ bool open_for_raw_writer(Attachment* policy, const Change& change) {
   if (read_tournament(policy, change.tournament, FirstCommandId).found) {
     raise_seat_missing(policy);
   }
-  const TournamentNow own =
-      read_tournament(policy, change.tournament, GetCurrentCommandId(false));
+  const TournamentNow own = read_tournament(policy, change.tournament, GetCurrentCommandId(false));
   if (own.found && !rules::has_room(rules::allotment(own.capacity), 0, change.seats)) {
     raise_over_capacity(policy, change, rules::allotment(own.capacity), 0);
   }
@@ -266,8 +245,8 @@ bool matches_frame(TriggerData* trigger, const Frame& frame) {
     if (before_row == nullptr && after_row == nullptr) break;
     const std::optional<Place> before = place_of(frame.policy, before_row);
     const std::optional<Place> after = place_of(frame.policy, after_row);
-    matches = inserts ? is_expected(frame, rows, after)
-                      : is_expected(frame, rows, before) && !after;
+    matches =
+        inserts ? is_expected(frame, rows, after) : is_expected(frame, rows, before) && !after;
   }
   leaving.close();
   coming.close();
@@ -284,8 +263,7 @@ std::optional<Outcome> look_again(Frame& frame) {
   if (!then.found) return Outcome::tournament_not_found;
   if (!then.open) return Outcome::not_open;
   Seat seat = read_seat_now(policy, frame.tournament_text);
-  const TournamentNow now =
-      read_tournament(policy, frame.tournament, GetCurrentCommandId(false));
+  const TournamentNow now = read_tournament(policy, frame.tournament, GetCurrentCommandId(false));
   if (seat.found && now.found && now.capacity != seat.capacity) {
     reallot(policy, &frame.tournament, 1);
     seat = read_seat_now(policy, frame.tournament_text);
@@ -326,103 +304,6 @@ void pass_call(Frame& frame) {
   frame.passed = true;
 }
 
-void require_statement_trigger(TriggerData* trigger) {
-  const bool truncates = TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event);
-  const bool wants_new =
-      TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
-  const bool wants_old =
-      TRIGGER_FIRED_BY_DELETE(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
-  const bool fits = TRIGGER_FIRED_AFTER(trigger->tg_event) &&
-                    TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) &&
-                    (truncates || ((trigger->tg_newtable != nullptr) == wants_new &&
-                                   (trigger->tg_oldtable != nullptr) == wants_old));
-  if (!fits) {
-    ereport(ERROR,
-            (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-             errmsg("trigger \"%s\" was not made by pg_enroll", trigger->tg_trigger->tgname),
-             errhint("Drop it; attaching a policy creates the triggers it needs.")));
-  }
-}
-
-[[noreturn]] void raise_not_attached(TriggerData* trigger) {
-  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                  errmsg("table \"%s\" belongs to no attached policy",
-                         RelationGetRelationName(trigger->tg_relation)),
-                  errhint("Drop trigger \"%s\", or attach a policy to the table.",
-                          trigger->tg_trigger->tgname)));
-  pg_unreachable();
-}
-
-// Tournaments whose row changed in a way that matters, to be opened and allotted anew.
-struct Touched {
-  Items<Datum> changed;
-  Items<const char*> opened;
-};
-
-std::optional<Datum> tournament_of(const Attachment* policy, TupleTableSlot* row) {
-  if (row == nullptr) return std::nullopt;
-  bool null = false;
-  const Datum key = slot_getattr(row, policy->tournaments_key, &null);
-  return null ? std::nullopt : std::optional<Datum>(key);
-}
-
-// Compares the columns that open and capacity mention, never the values of the expressions: two
-// changes may leave a value alone singly and yet not both.
-bool watched_column_changed(const Attachment* policy, TupleDesc description,
-                            TupleTableSlot* before, TupleTableSlot* after) {
-  const bool whole_row = bms_is_member(-FirstLowInvalidHeapAttributeNumber, policy->watched);
-  for (int i = 1; i <= description->natts; ++i) {
-    const Form_pg_attribute column = TupleDescAttr(description, i - 1);
-    if (column->attisdropped) continue;
-    if (!whole_row &&
-        !bms_is_member(i - FirstLowInvalidHeapAttributeNumber, policy->watched)) {
-      continue;
-    }
-    bool null_before = false;
-    bool null_after = false;
-    const Datum value_before = slot_getattr(before, i, &null_before);
-    const Datum value_after = slot_getattr(after, i, &null_after);
-    if (null_before != null_after) return true;
-    if (!null_before &&
-        !datum_image_eq(value_before, value_after, column->attbyval, column->attlen)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-Touched touched_tournaments(const Attachment* policy, TriggerData* trigger) {
-  Touched touched;
-  const pg::KeyType& type = policy->tournament_key;
-  const TupleDesc description = RelationGetDescr(trigger->tg_relation);
-  pg::TransitionRows leaving(trigger->tg_oldtable, description);
-  pg::TransitionRows coming(trigger->tg_newtable, description);
-  for (;;) {
-    CHECK_FOR_INTERRUPTS();
-    TupleTableSlot* before_row = leaving.next();
-    TupleTableSlot* after_row = coming.next();
-    if (before_row == nullptr && after_row == nullptr) break;
-    const std::optional<Datum> before = tournament_of(policy, before_row);
-    const std::optional<Datum> after = tournament_of(policy, after_row);
-    const bool stays = before && after && pg::same_key(type, *before, *after);
-    if (stays && !watched_column_changed(policy, description, before_row, after_row)) continue;
-    if (after) touched.changed.add(pg::copy_key(type, *after));
-    if (stays) continue;
-    if (before) touched.changed.add(pg::copy_key(type, *before));
-    if (after) touched.opened.add(pg::key_text(type, *after));
-  }
-  leaving.close();
-  coming.close();
-  return touched;
-}
-
-void gate_for(Attachment* policy, TriggerData* trigger) {
-  if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) return close_seats(policy);
-  const Touched touched = touched_tournaments(policy, trigger);
-  if (touched.opened.count > 0) open_seats(policy, touched.opened.at, touched.opened.count);
-  if (touched.changed.count > 0) reallot(policy, touched.changed.at, touched.changed.count);
-}
-
 }  // namespace
 
 void push_frame(Frame& frame) {
@@ -434,9 +315,8 @@ void push_frame(Frame& frame) {
 void pop_frame() { frames = frames->outer; }
 
 void door(const Home& home, TriggerData* trigger) {
-  require_statement_trigger(trigger);
+  pg::require_statement_trigger(trigger);
   Attachment* policy = enter_by_enrollments(home, RelationGetRelid(trigger->tg_relation));
-  if (policy == nullptr) raise_not_attached(trigger);
   Frame* frame = frames;
   const bool expected = frame != nullptr && !frame->passed && !frame->refusal &&
                         frame->policy->enrollments == policy->enrollments;
@@ -449,18 +329,6 @@ void door(const Home& home, TriggerData* trigger) {
     pass_raw_writer(policy, changes);
   }
   leave(policy);
-}
-
-void gate(const Home& home, TriggerData* trigger) {
-  require_statement_trigger(trigger);
-  List* names = policies_of_tournaments(home, RelationGetRelid(trigger->tg_relation));
-  if (names == NIL) raise_not_attached(trigger);
-  ListCell* cell;
-  foreach (cell, names) {
-    Attachment* policy = enter(home, static_cast<const char*>(lfirst(cell)), Access::read);
-    gate_for(policy, trigger);
-    leave(policy);
-  }
 }
 
 void watch_aborts() {

@@ -37,9 +37,8 @@ struct Frame {
 void push_frame(Frame& frame);
 void pop_frame();
 
-// The triggers' work.
+// The trigger of the enrollments table.
 void door(const Home& home, TriggerData* trigger);
-void gate(const Home& home, TriggerData* trigger);
 
 // To be called once, when the module is loaded: frames go with their (sub)transaction.
 void watch_aborts();

@@ -33,11 +33,9 @@ PriceRule price_rule(const Call& call) {
   return call.operation == Operation::waive ? PriceRule::waived : PriceRule::payable;
 }
 
-std::optional<Outcome> look(const Call& call, Snapshot snapshot, PriceRule rule,
-                            Reading& reading) {
-  const pg::Rows rows =
-      read(call.policy, Statement::read_enroll,
-           {{pg::value(call.user), pg::value(call.tournament)}}, snapshot);
+std::optional<Outcome> look(const Call& call, Snapshot snapshot, PriceRule rule, Reading& reading) {
+  const pg::Rows rows = read(call.policy, Statement::read_enroll,
+                             {{pg::value(call.user), pg::value(call.tournament)}}, snapshot);
   reading = reading_of(rows, 0, 1, call.memory);
   if (reading.facts.tournament_found) {
     reading.seat = read_seat(call.policy, call.tournament_text, snapshot);
@@ -93,8 +91,7 @@ class Steps {
     for (;;) {
       const pg::Rows rows =
           free() ? run(call_.policy, Statement::lock_account, {{pg::value(call_.user)}})
-                 : run(call_.policy, Statement::debit,
-                       {{pg::value(call_.user), reading_.price}});
+                 : run(call_.policy, Statement::debit, {{pg::value(call_.user), reading_.price}});
       if (!rows.empty()) {
         balance_ = rows.keep(0, 1, call_.memory);
         return true;
@@ -207,7 +204,8 @@ Receipt enroll(Call& call) {
 
 Receipt can_enroll(Call& call) {
   Reading reading;
-  const std::optional<Outcome> outcome = look(call, GetActiveSnapshot(), PriceRule::payable, reading);
+  const std::optional<Outcome> outcome =
+      look(call, GetActiveSnapshot(), PriceRule::payable, reading);
   if (outcome) return reject_reading(call, *outcome, reading);
   Receipt receipt;
   const Money price(reading.price.datum);

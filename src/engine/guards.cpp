@@ -48,8 +48,8 @@ GuardState trigger_state(const Relation relation, Oid function, const TriggerKin
     const bool whole = trigger.tgqual == nullptr && trigger.tgnattr == 0 &&
                        (trigger.tgoldtable != nullptr) == kind.wants_old &&
                        (trigger.tgnewtable != nullptr) == kind.wants_new;
-    const bool on = trigger.tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
-                    trigger.tgenabled == TRIGGER_FIRES_ALWAYS;
+    const bool on =
+        trigger.tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger.tgenabled == TRIGGER_FIRES_ALWAYS;
     if (whole && on) return GuardState::ok;
     best = whole ? GuardState::disabled : GuardState::invalid;
   }
@@ -172,10 +172,11 @@ void create_triggers(const Home& home, Oid table, const char* function,
                      const char* const (&names)[4]) {
   for (std::size_t i = 0; i < 4; ++i) {
     const TriggerKind& kind = trigger_kinds[i];
-    pg::execute(psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
-                         "EXECUTE FUNCTION %s.%s()",
-                         names[i], kind.event, qualified(table), kind.referencing,
-                         quote_identifier(get_namespace_name(home.schema)), function));
+    pg::execute(
+        psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
+                 "EXECUTE FUNCTION %s.%s()",
+                 names[i], kind.event, qualified(table), kind.referencing,
+                 quote_identifier(get_namespace_name(home.schema)), function));
   }
 }
 
@@ -208,10 +209,11 @@ const char* const* path_of_caller(Oid schema, int* count) {
   List* path = list_make1_oid(schema);
   ListCell* cell;
   foreach (cell, fetch_search_path(false)) {
-    if (!isAnyTempNamespace(lfirst_oid(cell))) path = list_append_unique_oid(path, lfirst_oid(cell));
+    if (!isAnyTempNamespace(lfirst_oid(cell)))
+      path = list_append_unique_oid(path, lfirst_oid(cell));
   }
-  auto** names =
-      static_cast<const char**>(palloc(sizeof(char*) * static_cast<std::size_t>(list_length(path))));
+  auto** names = static_cast<const char**>(
+      palloc(sizeof(char*) * static_cast<std::size_t>(list_length(path))));
   *count = 0;
   foreach (cell, path) {
     refuse_open_schema(lfirst_oid(cell), GetUserId());
@@ -256,8 +258,8 @@ void drop_triggers(const Home& home, Oid table) {
   for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
     const Trigger& trigger = triggers->triggers[i];
     if (trigger.tgfoid != functions[0] && trigger.tgfoid != functions[1]) continue;
-    drops = lappend(drops, psprintf("DROP TRIGGER %s ON %s", quote_identifier(trigger.tgname),
-                                    name));
+    drops =
+        lappend(drops, psprintf("DROP TRIGGER %s ON %s", quote_identifier(trigger.tgname), name));
   }
   table_close(relation, NoLock);
   ListCell* cell;
@@ -301,8 +303,7 @@ void forget_policy(const Home& home, const char* policy) {
 }  // namespace
 
 List* conditions_of(Node* expression, bool is_check) {
-  Node* node = eval_const_expressions(
-      nullptr, static_cast<Node*>(copyObjectImpl(expression)));
+  Node* node = eval_const_expressions(nullptr, static_cast<Node*>(copyObjectImpl(expression)));
   node = reinterpret_cast<Node*>(canonicalize_qual(reinterpret_cast<Expr*>(node), is_check));
   return make_ands_implicit(reinterpret_cast<Expr*>(node));
 }
@@ -332,16 +333,16 @@ void inspect_guards(Attachment* policy, const PolicyTexts& texts) {
 
 void create_tables(const Home& home, Oid schema, const char* policy) {
   if (isAnyTempNamespace(schema)) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("temporary tables cannot be guarded"),
-                    errhint("Name a schema: SELECT enroll_create_tables('name').")));
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("temporary tables cannot be guarded"),
+             errhint("Name a schema: SELECT enroll_create_tables('name').")));
   }
   pg::check_can_create_in(schema, GetUserId());
   if (stored_policy(home, policy)) {
-    ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-                    errmsg("policy \"%s\" already exists", policy),
-                    errhint("Give the new tables another policy name, or call enroll_detach "
-                            "first.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("policy \"%s\" already exists", policy),
+             errhint("Give the new tables another policy name, or call enroll_detach "
+                     "first.")));
   }
   int count = 0;
   const char* const* path = path_of_caller(schema, &count);
@@ -355,12 +356,14 @@ void create_tables(const Home& home, Oid schema, const char* policy) {
   for (std::size_t i = 0; i < 4; ++i) {
     tables[i] = get_relname_relid(rules::ready_made_names[i], schema);
   }
-  pg::execute(with_schema("CREATE UNIQUE INDEX uq_active_enrollment ON %S.enrollments "
-                          "(user_id, tournament_id) WHERE is_active",
-                          quoted_schema));
-  pg::execute(with_schema("ALTER TABLE %S.users ADD CONSTRAINT chk_credit_balance_non_negative "
-                          "CHECK (credit_balance >= 0)",
-                          quoted_schema));
+  pg::execute(
+      with_schema("CREATE UNIQUE INDEX uq_active_enrollment ON %S.enrollments "
+                  "(user_id, tournament_id) WHERE is_active",
+                  quoted_schema));
+  pg::execute(
+      with_schema("ALTER TABLE %S.users ADD CONSTRAINT chk_credit_balance_non_negative "
+                  "CHECK (credit_balance >= 0)",
+                  quoted_schema));
   create_triggers(home, tables[1], "enroll_gate", gate_names);
   create_triggers(home, tables[2], "enroll_door", door_names);
   store_policy(home, policy, tables, pg::text_array(path, static_cast<std::size_t>(count)));
@@ -371,12 +374,11 @@ void create_tables(const Home& home, Oid schema, const char* policy) {
 void detach(const Home& home, const char* policy) {
   const std::optional<StoredPolicy> stored = stored_policy(home, policy);
   if (!stored) {
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                    errmsg("policy \"%s\" does not exist", policy),
-                    errhint("SELECT policy FROM enroll_policies lists the attached policies.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("policy \"%s\" does not exist", policy),
+             errhint("SELECT policy FROM enroll_policies lists the attached policies.")));
   }
-  const Oid tables[4] = {stored->users, stored->tournaments, stored->enrollments,
-                         stored->ledger};
+  const Oid tables[4] = {stored->users, stored->tournaments, stored->enrollments, stored->ledger};
   require_ownership(tables);
   bool complete = true;
   for (const Oid table : tables) complete = complete && get_rel_name(table) != nullptr;

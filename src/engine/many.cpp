@@ -176,9 +176,8 @@ class Round {
         entry.reading.facts.already_enrolled = true;
       }
       entry.reading.seat.taken += taken;
-      const std::optional<Outcome> outcome =
-          judge_reading(call_.policy, call_.tournament, entry.reading, call_.max_price,
-                        PriceRule::payable);
+      const std::optional<Outcome> outcome = judge_reading(
+          call_.policy, call_.tournament, entry.reading, call_.max_price, PriceRule::payable);
       if (outcome) {
         reject_entry(call_, entry, i, *outcome);
         continue;
@@ -242,10 +241,9 @@ class Round {
       prices[paying++] = prices_[k];
     }
     if (paying == 0) return true;
-    const pg::Rows rows =
-        run(call_.policy, Statement::debit_many,
-            {{pg::value(pg::key_array(call_.policy->user_key, users, paying)),
-              pg::value(pg::numeric_array(prices, paying))}});
+    const pg::Rows rows = run(call_.policy, Statement::debit_many,
+                              {{pg::value(pg::key_array(call_.policy->user_key, users, paying)),
+                                pg::value(pg::numeric_array(prices, paying))}});
     keep_balances(rows, payers);
     return rows.count() == paying;
   }
@@ -288,14 +286,13 @@ class Round {
       const pg::Value key = call_.keys[members_[k]];
       keys[k] = key.null ? nullptr : TextDatumGetCString(key.datum);
     }
-    const pg::Rows rows =
-        run(call_.policy, Statement::ledger_enroll_many,
-            {{user_array_, pg::value(call_.tournament),
-              pg::value(pg::key_array(call_.policy->enrollment_key, enrollments_, count_)),
-              pg::value(pg::numeric_array(amounts, count_)),
-              pg::value(pg::numeric_array(balances_, count_)),
-              pg::value(pg::text_array(keys, count_)),
-              pg::value(pg::numeric_array(prices_, count_))}});
+    const pg::Rows rows = run(
+        call_.policy, Statement::ledger_enroll_many,
+        {{user_array_, pg::value(call_.tournament),
+          pg::value(pg::key_array(call_.policy->enrollment_key, enrollments_, count_)),
+          pg::value(pg::numeric_array(amounts, count_)),
+          pg::value(pg::numeric_array(balances_, count_)), pg::value(pg::text_array(keys, count_)),
+          pg::value(pg::numeric_array(prices_, count_))}});
     if (rows.count() != count_) return false;
     for (std::size_t k = 0; k < count_; ++k) {
       Receipt& receipt = entries_[members_[k]].receipt;

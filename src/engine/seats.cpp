@@ -74,8 +74,9 @@ Seat read_seat_now(const Attachment* policy, const char* tournament) {
 }
 
 std::optional<Seat> claim_seats(Attachment* policy, const char* tournament, int64 count) {
-  return seat_of(run(policy, Statement::seat_claim,
-                     {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count)}}));
+  return seat_of(
+      run(policy, Statement::seat_claim,
+          {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count)}}));
 }
 
 std::optional<Seat> claim_seats_as_read(Attachment* policy, const char* tournament, int64 count,
@@ -86,8 +87,9 @@ std::optional<Seat> claim_seats_as_read(Attachment* policy, const char* tourname
 }
 
 std::optional<Seat> return_seats(Attachment* policy, const char* tournament, int64 count) {
-  return seat_of(run(policy, Statement::seat_return,
-                     {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count)}}));
+  return seat_of(
+      run(policy, Statement::seat_return,
+          {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count)}}));
 }
 
 void open_seats(Attachment* policy, const char* const* tournaments, std::size_t count) {
@@ -98,10 +100,10 @@ void open_seats(Attachment* policy, const char* const* tournaments, std::size_t 
 
 bool open_taken_seats(Attachment* policy, const char* tournament, int64 taken,
                       std::optional<int64> capacity) {
-  const pg::Rows rows = run(policy, Statement::seat_open_taken,
-                            {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(taken),
-                              pg::bigint(rules::allotment(capacity)), pg::bigint(capacity),
-                              pg::bigint(epoch_floor())}});
+  const pg::Rows rows = run(
+      policy, Statement::seat_open_taken,
+      {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(taken),
+        pg::bigint(rules::allotment(capacity)), pg::bigint(capacity), pg::bigint(epoch_floor())}});
   return !rows.empty();
 }
 
@@ -113,9 +115,9 @@ void reallot(Attachment* policy, const Datum* tournaments, std::size_t count) {
   const pg::Value name = pg::text_value(policy->name);
   const pg::Value all = pg::value(pg::text_array(texts, count));
   run_fresh(policy, Statement::seat_lock, {{name, all}});
-  const pg::Rows capacities = run_fresh(
-      policy, Statement::read_capacities,
-      {{pg::value(pg::key_array(policy->tournament_key, tournaments, count))}});
+  const pg::Rows capacities =
+      run_fresh(policy, Statement::read_capacities,
+                {{pg::value(pg::key_array(policy->tournament_key, tournaments, count))}});
   run_fresh(policy, Statement::seat_allot,
             {{name, all, capacities.at(0, 1), capacities.at(0, 2), pg::bigint(epoch_floor())}});
 }
@@ -141,8 +143,8 @@ void recount(Attachment* policy, void (*report)(void* state, const Recounted&), 
   const pg::Rows changes =
       run_fresh(policy, Statement::seat_compare, {{name, tournaments, taken, capacities}});
   for (uint64 row = 0; row < changes.count(); ++row) {
-    report(state, {changes.at(row, 1), changes.at(row, 2), changes.at(row, 3),
-                   changes.at(row, 4), changes.at(row, 5)});
+    report(state, {changes.at(row, 1), changes.at(row, 2), changes.at(row, 3), changes.at(row, 4),
+                   changes.at(row, 5)});
   }
   run_fresh(policy, Statement::seat_recount,
             {{name, tournaments, taken, capacities, pg::bigint(epoch_floor())}});

@@ -20,9 +20,8 @@ struct Terms {
 };
 
 std::optional<Outcome> look(Call& call, Snapshot snapshot, Terms& terms) {
-  const pg::Rows rows =
-      read(call.policy, Statement::read_unenroll,
-           {{pg::value(call.user), pg::value(call.tournament)}}, snapshot);
+  const pg::Rows rows = read(call.policy, Statement::read_unenroll,
+                             {{pg::value(call.user), pg::value(call.tournament)}}, snapshot);
   terms.facts.tournament_found = pg::as_bool(rows.at(0, 1));
   terms.facts.user_found = pg::as_bool(rows.at(0, 2));
   terms.balance = rows.keep(0, 3, call.memory);

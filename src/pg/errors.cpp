@@ -7,16 +7,15 @@ void raise(const Report& report) {
   const char* table = OidIsValid(report.relation) ? get_rel_name(report.relation) : nullptr;
   const char* schema =
       table != nullptr ? get_namespace_name(get_rel_namespace(report.relation)) : nullptr;
-  ereport(ERROR,
-          (errcode(MAKE_SQLSTATE(s[0], s[1], s[2], s[3], s[4])),
-           errmsg_internal("%s", report.message),
-           report.detail != nullptr ? errdetail_internal("%s", report.detail) : 0,
-           report.hint != nullptr ? errhint("%s", report.hint) : 0,
-           schema != nullptr ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
-           table != nullptr ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0,
-           report.constraint != nullptr
-               ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, report.constraint)
-               : 0));
+  ereport(
+      ERROR,
+      (errcode(MAKE_SQLSTATE(s[0], s[1], s[2], s[3], s[4])), errmsg_internal("%s", report.message),
+       report.detail != nullptr ? errdetail_internal("%s", report.detail) : 0,
+       report.hint != nullptr ? errhint("%s", report.hint) : 0,
+       schema != nullptr ? err_generic_string(PG_DIAG_SCHEMA_NAME, schema) : 0,
+       table != nullptr ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0,
+       report.constraint != nullptr ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, report.constraint)
+                                    : 0));
   pg_unreachable();
 }
 

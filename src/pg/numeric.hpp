@@ -14,13 +14,10 @@ class Money {
 
   Datum datum() const { return numeric_; }
   Value value() const { return pg::value(numeric_); }
-  const char* text() const {
-    return DatumGetCString(DirectFunctionCall1(numeric_out, numeric_));
-  }
+  const char* text() const { return DatumGetCString(DirectFunctionCall1(numeric_out, numeric_)); }
 
   bool is_finite() const {
-    return !numeric_is_nan(DatumGetNumeric(numeric_)) &&
-           !numeric_is_inf(DatumGetNumeric(numeric_));
+    return !numeric_is_nan(DatumGetNumeric(numeric_)) && !numeric_is_inf(DatumGetNumeric(numeric_));
   }
   bool is_nan() const { return numeric_is_nan(DatumGetNumeric(numeric_)); }
   bool operator<(Money other) const {

@@ -106,8 +106,8 @@ inline void push_search_path(SearchPath& path) {
   PushOverrideSearchPath(path.path);
 #else
   path.level = NewGUCNestLevel();
-  set_config_option("search_path", path.setting, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                    true, 0, false);
+  set_config_option("search_path", path.setting, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                    0, false);
 #endif
 }
 

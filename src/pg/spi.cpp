@@ -50,8 +50,8 @@ void Rows::release() {
 Identity become(Oid role) {
   Identity before;
   GetUserIdAndSecContext(&before.user, &before.security);
-  SetUserIdAndSecContext(
-      role, before.security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+  SetUserIdAndSecContext(role,
+                         before.security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
   return before;
 }
 

@@ -13,9 +13,7 @@ struct Value {
 
 inline Value value(Datum datum) { return {datum, false}; }
 inline Value bigint(int64 number) { return {Int64GetDatum(number), false}; }
-inline Value bigint(std::optional<int64> number) {
-  return number ? bigint(*number) : Value{};
-}
+inline Value bigint(std::optional<int64> number) { return number ? bigint(*number) : Value{}; }
 inline std::optional<int64> as_bigint(Value v) {
   if (v.null) return std::nullopt;
   return DatumGetInt64(v.datum);

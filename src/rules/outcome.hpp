@@ -78,9 +78,7 @@ constexpr Contract contract(Outcome outcome) noexcept {
   return {};
 }
 
-constexpr bool is_done(Outcome outcome) noexcept {
-  return contract(outcome).sqlstate == "00000";
-}
+constexpr bool is_done(Outcome outcome) noexcept { return contract(outcome).sqlstate == "00000"; }
 
 // What a read found about enrolling one user. The price's part is left false once the price is
 // settled: a debit that was made is not judged again.

@@ -39,9 +39,7 @@ string joined(const std::vector<string>& parts, string_view separator) {
   return out;
 }
 
-string column(string_view alias, string_view name) {
-  return string(alias) + "." + quoted(name);
-}
+string column(string_view alias, string_view name) { return string(alias) + "." + quoted(name); }
 
 string equal(string_view left, string_view right) {
   return string(left) + " OPERATOR(pg_catalog.=) " + string(right);
@@ -78,9 +76,7 @@ bool any_mentions(const std::vector<Assignment>& assignments, string_view word) 
 // Where the keys of one row come from: parameters for one user, an unnested row for many.
 struct Source {
   bool many;
-  string pick(string_view one, string_view of_many) const {
-    return string(many ? of_many : one);
-  }
+  string pick(string_view one, string_view of_many) const { return string(many ? of_many : one); }
 };
 
 class Writer {
@@ -139,10 +135,10 @@ string Writer::read_enroll(Source source) const {
          numeric(column("u", p_.users.balance)) + ", " + column("e", p_.enrollments.key) +
          " FROM " + source.pick("(SELECT) AS i", from_many("$1")) + " LEFT JOIN " +
          string(c_.users) + " AS u ON " + equal(user_key("u"), who) + " LEFT JOIN " +
-         string(c_.tournaments) + " AS t ON " + equal(tournament_key("t"), "$2") +
-         " LEFT JOIN " + string(c_.enrollments) + " AS e ON " + enrollment_of(who, "$2") +
-         " AND " + active() + " CROSS JOIN LATERAL (SELECT " + numeric(p_.tournaments.cost) +
-         " AS cost) AS price" + source.pick("", " ORDER BY i.ord");
+         string(c_.tournaments) + " AS t ON " + equal(tournament_key("t"), "$2") + " LEFT JOIN " +
+         string(c_.enrollments) + " AS e ON " + enrollment_of(who, "$2") + " AND " + active() +
+         " CROSS JOIN LATERAL (SELECT " + numeric(p_.tournaments.cost) + " AS cost) AS price" +
+         source.pick("", " ORDER BY i.ord");
 }
 
 // What the enrollment's last ledger row says was paid; only an enroll row says anything.
@@ -161,17 +157,16 @@ string Writer::paid() const {
 // Columns: tournament found, user found, balance, active enrollment, paid, refund, price. The
 // inner levels make `paid` win over a column of that name.
 string Writer::read_unenroll() const {
-  return "SELECT " + tournament_key("t") + " IS NOT NULL, " + user_key("u") +
-         " IS NOT NULL, " + numeric(column("u", p_.users.balance)) + ", " +
-         column("e", p_.enrollments.key) + ", " + numeric("r.paid") + ", " +
-         truncated("r.refund") + ", " + numeric(p_.tournaments.cost) +
+  return "SELECT " + tournament_key("t") + " IS NOT NULL, " + user_key("u") + " IS NOT NULL, " +
+         numeric(column("u", p_.users.balance)) + ", " + column("e", p_.enrollments.key) + ", " +
+         numeric("r.paid") + ", " + truncated("r.refund") + ", " + numeric(p_.tournaments.cost) +
          " FROM (SELECT) AS i LEFT JOIN " + string(c_.users) + " AS u ON " +
          equal(user_key("u"), "$1") + " LEFT JOIN " + string(c_.tournaments) + " AS t ON " +
-         equal(tournament_key("t"), "$2") + " LEFT JOIN " + string(c_.enrollments) +
-         " AS e ON " + enrollment_of("$1", "$2") + " AND " + active() +
-         " LEFT JOIN LATERAL (" + paid() + ") AS last ON TRUE" +
-         " CROSS JOIN LATERAL (SELECT paid, " + numeric(p_.refund) + " AS refund FROM (SELECT " +
-         balance_type("GREATEST(COALESCE(last.paid, 0), 0)") + " AS paid) AS given) AS r";
+         equal(tournament_key("t"), "$2") + " LEFT JOIN " + string(c_.enrollments) + " AS e ON " +
+         enrollment_of("$1", "$2") + " AND " + active() + " LEFT JOIN LATERAL (" + paid() +
+         ") AS last ON TRUE" + " CROSS JOIN LATERAL (SELECT paid, " + numeric(p_.refund) +
+         " AS refund FROM (SELECT " + balance_type("GREATEST(COALESCE(last.paid, 0), 0)") +
+         " AS paid) AS given) AS r";
 }
 
 // Columns: [ord,] type, amount, balance after, enrollment, made for this user and tournament.
@@ -183,8 +178,9 @@ string Writer::read_key(Source source) const {
          "::pg_catalog.text, " + numeric(column("l", l.amount)) + ", " +
          numeric(column("l", l.balance_after)) + ", " + column("e", p_.enrollments.key) +
          ", COALESCE(" + enrollment_of(user, "$3") + ", FALSE) FROM " +
-         source.pick("", "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH "
-                         "ORDINALITY AS i(key, user_key, ord) JOIN ") +
+         source.pick("",
+                     "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH "
+                     "ORDINALITY AS i(key, user_key, ord) JOIN ") +
          string(c_.ledger) + " AS l" +
          source.pick("", " ON " + equal(column("l", l.idempotency_key), key)) + " LEFT JOIN " +
          string(c_.enrollments) + " AS e ON " +
@@ -205,10 +201,11 @@ string Writer::lock_account(Source source) const {
 string Writer::debit(Source source) const {
   const string balance = column("u", p_.users.balance);
   const string cost = balance_type(source.pick("$2", "i.cost"));
-  return "UPDATE " + string(c_.users) + " AS u SET " + quoted(p_.users.balance) + " = " +
-         balance + " OPERATOR(pg_catalog.-) " + cost +
-         source.pick("", " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH "
-                         "ORDINALITY AS i(user_key, cost, ord)") +
+  return "UPDATE " + string(c_.users) + " AS u SET " + quoted(p_.users.balance) + " = " + balance +
+         " OPERATOR(pg_catalog.-) " + cost +
+         source.pick("",
+                     " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH "
+                     "ORDINALITY AS i(user_key, cost, ord)") +
          " WHERE " + equal(user_key("u"), source.pick("$1", "i.user_key")) + " AND " + balance +
          " OPERATOR(pg_catalog.>=) " + cost + " RETURNING " + source.pick("", "i.ord, ") +
          numeric(balance);
@@ -226,15 +223,14 @@ string Writer::insert_enrollment(Source source) const {
     values.push_back("(" + a.expression + ")");
   }
   const bool with_user = any_mentions(e.insert, "u");
-  return "INSERT INTO " + string(c_.enrollments) + " AS e (" + joined(columns, ", ") +
-         ") SELECT " + joined(values, ", ") + " FROM " + string(c_.tournaments) + " AS t" +
+  return "INSERT INTO " + string(c_.enrollments) + " AS e (" + joined(columns, ", ") + ") SELECT " +
+         joined(values, ", ") + " FROM " + string(c_.tournaments) + " AS t" +
          source.pick("", " CROSS JOIN " + from_many("$1")) +
          (with_user ? " CROSS JOIN " + string(c_.users) + " AS u" : "") + " WHERE " +
-         equal(tournament_key("t"), "$2") +
-         (with_user ? " AND " + equal(user_key("u"), who) : "") +
-         source.pick("", " ORDER BY i.ord") + " FOR KEY SHARE OF t ON CONFLICT (" +
-         quoted(e.user) + ", " + quoted(e.tournament) + ") WHERE (" + e.active +
-         ") DO NOTHING RETURNING " + column("e", e.key) + ", COALESCE(" +
+         equal(tournament_key("t"), "$2") + (with_user ? " AND " + equal(user_key("u"), who) : "") +
+         source.pick("", " ORDER BY i.ord") + " FOR KEY SHARE OF t ON CONFLICT (" + quoted(e.user) +
+         ", " + quoted(e.tournament) + ") WHERE (" + e.active + ") DO NOTHING RETURNING " +
+         column("e", e.key) + ", COALESCE(" +
          enrollment_of(source.pick("$1", column("e", e.user)), "$2") + " AND " + active() +
          ", FALSE)" + source.pick("", ", " + column("e", e.user));
 }
@@ -253,8 +249,8 @@ string Writer::withdraw_enrollment() const {
          (with_user ? " CROSS JOIN " + string(c_.users) + " AS u" : "") + " WHERE " +
          equal(column("e", e.key), "$3") + " AND " + enrollment_of("$1", "$2") + " AND " +
          active() + (with_user ? " AND " + equal(user_key("u"), "$1") : "") + " RETURNING " +
-         column("e", e.key) + ", COALESCE(" + enrollment_of("$1", "$2") + " AND NOT " +
-         active() + ", FALSE)";
+         column("e", e.key) + ", COALESCE(" + enrollment_of("$1", "$2") + " AND NOT " + active() +
+         ", FALSE)";
 }
 
 // An expression that speaks of the call itself sees it in an inner level, so that `cost` there is
@@ -267,10 +263,9 @@ string Writer::ledger_value(const Assignment& assignment, Source source,
       !mentions(expression, "reason")) {
     return "(" + expression + ")";
   }
-  return "(SELECT (" + expression + ") FROM (SELECT " +
-         balance_type(source.pick("$7", "i.cost")) + " AS cost, " + literal(operation) +
-         "::pg_catalog.text AS operation, " + source.pick("$8", "NULL") +
-         "::pg_catalog.text AS reason) AS given)";
+  return "(SELECT (" + expression + ") FROM (SELECT " + balance_type(source.pick("$7", "i.cost")) +
+         " AS cost, " + literal(operation) + "::pg_catalog.text AS operation, " +
+         source.pick("$8", "NULL") + "::pg_catalog.text AS reason) AS given)";
 }
 
 string Writer::ledger(Source source, string_view operation, string_view type,
@@ -278,9 +273,9 @@ string Writer::ledger(Source source, string_view operation, string_view type,
   const Policy::Ledger& l = p_.ledger;
   std::vector<Assignment> extra = special;
   for (const Assignment& common : l.insert) {
-    const bool overridden =
-        std::any_of(special.begin(), special.end(),
-                    [&](const Assignment& a) { return a.column == common.column; });
+    const bool overridden = std::any_of(special.begin(), special.end(), [&](const Assignment& a) {
+      return a.column == common.column;
+    });
     if (!overridden) extra.push_back(common);
   }
   const auto names = [&](string_view name) {
@@ -324,8 +319,7 @@ string Writer::ledger(Source source, string_view operation, string_view type,
 
 string Writer::lock_rows(string_view table, string_view key) const {
   return "SELECT FROM " + string(table) + " AS r WHERE " + column("r", key) +
-         " OPERATOR(pg_catalog.=) ANY ($1) ORDER BY " + column("r", key) +
-         " FOR KEY SHARE OF r";
+         " OPERATOR(pg_catalog.=) ANY ($1) ORDER BY " + column("r", key) + " FOR KEY SHARE OF r";
 }
 
 string Writer::read_capacities() const {
@@ -342,10 +336,11 @@ string Writer::count_enrollments() const {
   return "SELECT COALESCE(pg_catalog.array_agg(COALESCE(a.tournament, b.tournament)), '{}'), "
          "COALESCE(pg_catalog.array_agg(COALESCE(b.taken, 0)), '{}'), "
          "COALESCE(pg_catalog.array_agg(a.capacity), '{}') FROM (SELECT "
-         "pg_catalog.format('%s', " + tournament_key("t") + ") COLLATE \"C\" AS tournament, (" +
-         p_.tournaments.capacity + ")::pg_catalog.int8 AS capacity FROM " +
-         string(c_.tournaments) + " AS t) AS a FULL JOIN (SELECT pg_catalog.format('%s', " +
-         tournament + ") COLLATE \"C\" AS tournament, pg_catalog.count(*) AS taken FROM " +
+         "pg_catalog.format('%s', " +
+         tournament_key("t") + ") COLLATE \"C\" AS tournament, (" + p_.tournaments.capacity +
+         ")::pg_catalog.int8 AS capacity FROM " + string(c_.tournaments) +
+         " AS t) AS a FULL JOIN (SELECT pg_catalog.format('%s', " + tournament +
+         ") COLLATE \"C\" AS tournament, pg_catalog.count(*) AS taken FROM " +
          string(c_.enrollments) + " AS e WHERE " + active() + " AND " + tournament +
          " IS NOT NULL GROUP BY " + tournament +
          ") AS b ON a.tournament OPERATOR(pg_catalog.=) b.tournament";
@@ -356,8 +351,9 @@ string Writer::count_enrollments() const {
 string Writer::seat(Statement statement) const {
   const string seats(c_.seats);
   const string mine = "s.policy OPERATOR(pg_catalog.=) $1";
-  const string one = mine + " AND s.tournament OPERATOR(pg_catalog.=) $2 AND s.stripe "
-                            "OPERATOR(pg_catalog.=) 0";
+  const string one = mine +
+                     " AND s.tournament OPERATOR(pg_catalog.=) $2 AND s.stripe "
+                     "OPERATOR(pg_catalog.=) 0";
   const string counted =
       "(SELECT c.tournament COLLATE \"C\" AS tournament, c.taken, c.capacity, CASE WHEN "
       "c.capacity OPERATOR(pg_catalog.<) 0 THEN 0 ELSE c.capacity END AS allotted FROM ROWS FROM "
@@ -370,58 +366,69 @@ string Writer::seat(Statement statement) const {
       "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.+) $3 WHERE " + one +
       " AND (s.allotted IS NULL OR s.taken OPERATOR(pg_catalog.+) $3 OPERATOR(pg_catalog.<=) "
       "s.allotted)";
-  const string insert =
-      "INSERT INTO " + seats + " AS s (policy, tournament, stripe, taken, allotted, capacity, "
-      "epoch) ";
+  const string insert = "INSERT INTO " + seats +
+                        " AS s (policy, tournament, stripe, taken, allotted, capacity, "
+                        "epoch) ";
   const string conflict = " ON CONFLICT (policy, tournament, stripe) ";
   switch (statement) {
     case Statement::seat_claim:
       return claim + " RETURNING s.taken, s.allotted";
     case Statement::seat_claim_read:
-      return claim + " AND s.epoch OPERATOR(pg_catalog.=) $4 AND s.capacity IS NOT DISTINCT "
-                     "FROM $5 RETURNING s.taken, s.allotted";
+      return claim +
+             " AND s.epoch OPERATOR(pg_catalog.=) $4 AND s.capacity IS NOT DISTINCT "
+             "FROM $5 RETURNING s.taken, s.allotted";
     case Statement::seat_return:
       return "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.-) $3 WHERE " +
              one + " RETURNING s.taken, s.allotted";
     case Statement::seat_open:
-      return insert + "SELECT $1, c.tournament, 0, 0, 0, 0, $3 FROM pg_catalog.unnest($2) AS "
-                      "c(tournament) ORDER BY c.tournament" + conflict + "DO NOTHING";
+      return insert +
+             "SELECT $1, c.tournament, 0, 0, 0, 0, $3 FROM pg_catalog.unnest($2) AS "
+             "c(tournament) ORDER BY c.tournament" +
+             conflict + "DO NOTHING";
     case Statement::seat_open_taken:
       return insert + "VALUES ($1, $2, 0, $3, $4, $5, $6)" + conflict +
              "DO NOTHING RETURNING s.taken, s.allotted";
     case Statement::seat_lock:
-      return "SELECT FROM " + seats + " AS s WHERE " + mine + " AND s.tournament "
+      return "SELECT FROM " + seats + " AS s WHERE " + mine +
+             " AND s.tournament "
              "OPERATOR(pg_catalog.=) ANY ($2) ORDER BY s.tournament, s.stripe "
              "FOR NO KEY UPDATE OF s";
     case Statement::seat_allot:
-      return "UPDATE " + seats + " AS s SET allotted = a.allotted, capacity = a.capacity, "
-             "epoch = " + next_epoch("$5") + " FROM (SELECT w.tournament, CASE WHEN c.tournament "
+      return "UPDATE " + seats +
+             " AS s SET allotted = a.allotted, capacity = a.capacity, "
+             "epoch = " +
+             next_epoch("$5") +
+             " FROM (SELECT w.tournament, CASE WHEN c.tournament "
              "IS NULL OR c.capacity OPERATOR(pg_catalog.<) 0 THEN 0 ELSE c.capacity END AS "
              "allotted, CASE WHEN c.tournament IS NULL THEN 0 ELSE c.capacity END AS capacity "
              "FROM pg_catalog.unnest($2) AS w(tournament) LEFT JOIN ROWS FROM "
              "(pg_catalog.unnest($3), pg_catalog.unnest($4)) AS c(tournament, capacity) ON "
-             "c.tournament OPERATOR(pg_catalog.=) w.tournament) AS a WHERE " + mine +
+             "c.tournament OPERATOR(pg_catalog.=) w.tournament) AS a WHERE " +
+             mine +
              " AND s.tournament OPERATOR(pg_catalog.=) a.tournament COLLATE \"C\" AND s.stripe "
              "OPERATOR(pg_catalog.=) 0";
     case Statement::seat_empty:
       return "UPDATE " + seats + " AS s SET taken = 0, epoch = " + next_epoch("$2") + " WHERE " +
              mine;
     case Statement::seat_close:
-      return "UPDATE " + seats + " AS s SET allotted = 0, capacity = 0, epoch = " +
-             next_epoch("$2") + " WHERE " + mine;
+      return "UPDATE " + seats +
+             " AS s SET allotted = 0, capacity = 0, epoch = " + next_epoch("$2") + " WHERE " + mine;
     case Statement::seat_compare:
       return "SELECT COALESCE(s.tournament, c.tournament), s.taken, c.taken, s.allotted, "
-             "c.allotted FROM " + counted + " FULL JOIN (SELECT * FROM " + seats + " AS s WHERE " +
-             mine + ") AS s ON s.tournament OPERATOR(pg_catalog.=) c.tournament WHERE "
+             "c.allotted FROM " +
+             counted + " FULL JOIN (SELECT * FROM " + seats + " AS s WHERE " + mine +
+             ") AS s ON s.tournament OPERATOR(pg_catalog.=) c.tournament WHERE "
              "s.tournament IS NULL OR c.tournament IS NULL OR s.taken IS DISTINCT FROM c.taken "
              "OR s.allotted IS DISTINCT FROM c.allotted ORDER BY 1";
     case Statement::seat_recount:
       return insert + "SELECT $1, c.tournament, 0, c.taken, c.allotted, c.capacity, $5 FROM " +
              counted + " ORDER BY c.tournament" + conflict +
              "DO UPDATE SET taken = EXCLUDED.taken, allotted = EXCLUDED.allotted, "
-             "capacity = EXCLUDED.capacity, epoch = " + next_epoch("EXCLUDED.epoch");
+             "capacity = EXCLUDED.capacity, epoch = " +
+             next_epoch("EXCLUDED.epoch");
     case Statement::seat_remove:
-      return "DELETE FROM " + seats + " AS s WHERE " + mine + " AND NOT EXISTS (SELECT FROM "
+      return "DELETE FROM " + seats + " AS s WHERE " + mine +
+             " AND NOT EXISTS (SELECT FROM "
              "pg_catalog.unnest($2) AS c(tournament) WHERE c.tournament COLLATE \"C\" "
              "OPERATOR(pg_catalog.=) s.tournament)";
     case Statement::seat_forget:
@@ -570,8 +577,8 @@ string active_probe(const Policy& policy, string_view enrollments) {
 }
 
 string balance_probe(const Policy& policy, string_view users) {
-  return "SELECT FROM " + string(users) + " AS u WHERE " +
-         column("u", policy.users.balance) + " OPERATOR(pg_catalog.>=) 0";
+  return "SELECT FROM " + string(users) + " AS u WHERE " + column("u", policy.users.balance) +
+         " OPERATOR(pg_catalog.>=) 0";
 }
 
 }  // namespace pg_enroll::rules

@@ -54,8 +54,7 @@ enum class Statement : std::uint8_t {
   seat_remove,
   seat_forget,
 };
-inline constexpr std::size_t statement_count =
-    static_cast<std::size_t>(Statement::seat_forget) + 1;
+inline constexpr std::size_t statement_count = static_cast<std::size_t>(Statement::seat_forget) + 1;
 
 // The kinds of parameter; keys have the types that the users' tables give them.
 enum class Parameter : std::uint8_t {
