@@ -302,7 +302,7 @@ CREATE FUNCTION enroll(
 )
 RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll';
 COMMENT ON FUNCTION enroll(bigint, bigint, text, numeric, text) IS
-  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the first ones receipt. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes.';
+  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the receipt of the first. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes.';
 REVOKE EXECUTE ON FUNCTION enroll(bigint, bigint, text, numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll(
@@ -314,7 +314,7 @@ CREATE FUNCTION enroll(
 )
 RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll';
 COMMENT ON FUNCTION enroll(uuid, uuid, text, numeric, text) IS
-  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the first ones receipt. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes. For uuid keys.';
+  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the receipt of the first. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION enroll(uuid, uuid, text, numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll(
@@ -326,7 +326,7 @@ CREATE FUNCTION enroll(
 )
 RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll';
 COMMENT ON FUNCTION enroll(text, text, text, numeric, text) IS
-  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the first ones receipt. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes. For any policy: keys are given and answered as text.';
+  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the receipt of the first. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes. For any policy: keys are given and answered as text.';
 REVOKE EXECUTE ON FUNCTION enroll(text, text, text, numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION try_enroll(
@@ -572,7 +572,7 @@ CREATE FUNCTION enroll_waived(
 )
 RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_waived';
 COMMENT ON FUNCTION enroll_waived(bigint, bigint, text, text, text) IS
-  'An administrators free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank.';
+  'An administrator''s free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank.';
 REVOKE EXECUTE ON FUNCTION enroll_waived(bigint, bigint, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_waived(
@@ -584,7 +584,7 @@ CREATE FUNCTION enroll_waived(
 )
 RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_waived';
 COMMENT ON FUNCTION enroll_waived(uuid, uuid, text, text, text) IS
-  'An administrators free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank. For uuid keys.';
+  'An administrator''s free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION enroll_waived(uuid, uuid, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_waived(
@@ -596,7 +596,7 @@ CREATE FUNCTION enroll_waived(
 )
 RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_waived';
 COMMENT ON FUNCTION enroll_waived(text, text, text, text, text) IS
-  'An administrators free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank. For any policy: keys are given and answered as text.';
+  'An administrator''s free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank. For any policy: keys are given and answered as text.';
 REVOKE EXECUTE ON FUNCTION enroll_waived(text, text, text, text, text) FROM PUBLIC;
 
 -- Administration ------------------------------------------------------------------------------
@@ -615,7 +615,7 @@ CREATE FUNCTION enroll_detach(
 )
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_detach';
 COMMENT ON FUNCTION enroll_detach(text) IS
-  'Takes away the guards that attaching brought and forgets the policy; the data stay. Only for the tables owner. A warning names what is no longer protected.';
+  'Takes away the guards that attaching brought and forgets the policy; the data stay. Only for the owner of the tables. A warning names what is no longer protected.';
 REVOKE EXECUTE ON FUNCTION enroll_detach(text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_reconcile(
