@@ -113,13 +113,16 @@ void reallot(Attachment* policy, const Datum* tournaments, std::size_t count) {
     texts[i] = pg::key_text(policy->tournament_key, tournaments[i]);
   }
   const pg::Value name = pg::text_value(policy->name);
-  const pg::Value all = pg::value(pg::text_array(texts, count));
-  run_fresh(policy, Statement::seat_lock, {{name, all}});
-  const pg::Rows capacities =
-      run_fresh(policy, Statement::read_capacities,
-                {{pg::value(pg::key_array(policy->tournament_key, tournaments, count))}});
-  run_fresh(policy, Statement::seat_allot,
-            {{name, all, capacities.at(0, 1), capacities.at(0, 2), pg::bigint(epoch_floor())}});
+  const pg::Value epoch = pg::bigint(epoch_floor());
+  run_fresh(policy, Statement::seat_lock, {{name, pg::value(pg::text_array(texts, count))}});
+  for (std::size_t i = 0; i < count; ++i) {
+    pg::Rows rows = run_fresh(policy, Statement::read_tournament, {{pg::value(tournaments[i])}});
+    const std::optional<int64> capacity = rows.empty() ? 0 : pg::as_bigint(rows.at(0, 2));
+    rows.release();
+    run_fresh(policy, Statement::seat_allot,
+              {{name, pg::text_value(texts[i]), pg::bigint(rules::allotment(capacity)),
+                pg::bigint(capacity), epoch}});
+  }
 }
 
 void empty_seats(Attachment* policy) {
@@ -132,23 +135,66 @@ void close_seats(Attachment* policy) {
             {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
 }
 
+// Writes what a comparison found: counters that differ, and those that nothing needs any more.
+class Correction {
+ public:
+  explicit Correction(uint64 rows)
+      : kept_(array<const char*>(rows)),
+        taken_(array<pg::Value>(rows)),
+        capacities_(array<pg::Value>(rows)),
+        removed_(array<const char*>(rows)) {}
+
+  void add(const char* tournament, pg::Value taken, pg::Value capacity) {
+    if (taken.null) {
+      removed_[removed_count_++] = tournament;
+    } else {
+      kept_[count_] = tournament;
+      taken_[count_] = taken;
+      capacities_[count_++] = capacity;
+    }
+  }
+
+  void write(Attachment* policy) const {
+    const pg::Value name = pg::text_value(policy->name);
+    run_fresh(policy, Statement::seat_recount,
+              {{name, pg::value(pg::text_array(kept_, count_)),
+                pg::value(pg::bigint_array(taken_, count_)),
+                pg::value(pg::bigint_array(capacities_, count_)), pg::bigint(epoch_floor())}});
+    run_fresh(policy, Statement::seat_remove,
+              {{name, pg::value(pg::text_array(removed_, removed_count_))}});
+  }
+
+ private:
+  template <typename Item>
+  static Item* array(uint64 count) {
+    return static_cast<Item*>(
+        MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Item) * (count + 1)));
+  }
+
+  const char** kept_;
+  pg::Value* taken_;
+  pg::Value* capacities_;
+  const char** removed_;
+  std::size_t count_ = 0;
+  std::size_t removed_count_ = 0;
+};
+
 void recount(Attachment* policy, void (*report)(void* state, const Recounted&), void* state) {
   LockRelationOid(policy->tournaments, ShareRowExclusiveLock);
   LockRelationOid(policy->enrollments, ShareRowExclusiveLock);
-  const pg::Value name = pg::text_value(policy->name);
   const pg::Rows counted = run_fresh(policy, Statement::count_enrollments, {});
-  const pg::Value tournaments = counted.at(0, 1);
-  const pg::Value taken = counted.at(0, 2);
-  const pg::Value capacities = counted.at(0, 3);
-  const pg::Rows changes =
-      run_fresh(policy, Statement::seat_compare, {{name, tournaments, taken, capacities}});
+  const pg::Rows changes = run_fresh(
+      policy, Statement::seat_compare,
+      {{pg::text_value(policy->name), counted.at(0, 1), counted.at(0, 2), counted.at(0, 3)}});
+  Correction correction(changes.count());
   for (uint64 row = 0; row < changes.count(); ++row) {
-    report(state, {changes.at(row, 1), changes.at(row, 2), changes.at(row, 3), changes.at(row, 4),
-                   changes.at(row, 5)});
+    const pg::Value tournament = changes.at(row, 1);
+    const pg::Value taken_after = changes.at(row, 3);
+    report(state,
+           {tournament, changes.at(row, 2), taken_after, changes.at(row, 4), changes.at(row, 5)});
+    correction.add(TextDatumGetCString(tournament.datum), taken_after, changes.at(row, 6));
   }
-  run_fresh(policy, Statement::seat_recount,
-            {{name, tournaments, taken, capacities, pg::bigint(epoch_floor())}});
-  run_fresh(policy, Statement::seat_remove, {{name, tournaments}});
+  correction.write(policy);
 }
 
 }  // namespace pg_enroll::engine

@@ -98,7 +98,6 @@ class Writer {
   string lock_account(Source source) const;
   string debit(Source source) const;
   string lock_rows(string_view table, string_view key) const;
-  string read_capacities() const;
   string count_enrollments() const;
   string seat(Statement statement) const;
 
@@ -322,13 +321,6 @@ string Writer::lock_rows(string_view table, string_view key) const {
          " OPERATOR(pg_catalog.=) ANY ($1) ORDER BY " + column("r", key) + " FOR KEY SHARE OF r";
 }
 
-string Writer::read_capacities() const {
-  return "SELECT pg_catalog.array_agg(pg_catalog.format('%s', " + tournament_key("t") +
-         ")), pg_catalog.array_agg((" + p_.tournaments.capacity + ")::pg_catalog.int8) FROM " +
-         string(c_.tournaments) + " AS t WHERE " + tournament_key("t") +
-         " OPERATOR(pg_catalog.=) ANY ($1)";
-}
-
 // Columns: arrays of tournament, active rows, capacity. Rows without a tournament count as
 // unlimited, as they do when a raw writer brings them.
 string Writer::count_enrollments() const {
@@ -395,18 +387,8 @@ string Writer::seat(Statement statement) const {
              "FOR NO KEY UPDATE OF s";
     case Statement::seat_allot:
       return "UPDATE " + seats +
-             " AS s SET allotted = a.allotted, capacity = a.capacity, "
-             "epoch = " +
-             next_epoch("$5") +
-             " FROM (SELECT w.tournament, CASE WHEN c.tournament "
-             "IS NULL OR c.capacity OPERATOR(pg_catalog.<) 0 THEN 0 ELSE c.capacity END AS "
-             "allotted, CASE WHEN c.tournament IS NULL THEN 0 ELSE c.capacity END AS capacity "
-             "FROM pg_catalog.unnest($2) AS w(tournament) LEFT JOIN ROWS FROM "
-             "(pg_catalog.unnest($3), pg_catalog.unnest($4)) AS c(tournament, capacity) ON "
-             "c.tournament OPERATOR(pg_catalog.=) w.tournament) AS a WHERE " +
-             mine +
-             " AND s.tournament OPERATOR(pg_catalog.=) a.tournament COLLATE \"C\" AND s.stripe "
-             "OPERATOR(pg_catalog.=) 0";
+             " AS s SET allotted = $3, capacity = $4, epoch = " + next_epoch("$5") + " WHERE " +
+             one;
     case Statement::seat_empty:
       return "UPDATE " + seats + " AS s SET taken = 0, epoch = " + next_epoch("$2") + " WHERE " +
              mine;
@@ -415,11 +397,12 @@ string Writer::seat(Statement statement) const {
              " AS s SET allotted = 0, capacity = 0, epoch = " + next_epoch("$2") + " WHERE " + mine;
     case Statement::seat_compare:
       return "SELECT COALESCE(s.tournament, c.tournament), s.taken, c.taken, s.allotted, "
-             "c.allotted FROM " +
+             "c.allotted, c.capacity FROM " +
              counted + " FULL JOIN (SELECT * FROM " + seats + " AS s WHERE " + mine +
              ") AS s ON s.tournament OPERATOR(pg_catalog.=) c.tournament WHERE "
              "s.tournament IS NULL OR c.tournament IS NULL OR s.taken IS DISTINCT FROM c.taken "
-             "OR s.allotted IS DISTINCT FROM c.allotted ORDER BY 1";
+             "OR s.allotted IS DISTINCT FROM c.allotted "
+             "OR s.capacity IS DISTINCT FROM c.capacity ORDER BY 1";
     case Statement::seat_recount:
       return insert + "SELECT $1, c.tournament, 0, c.taken, c.allotted, c.capacity, $5 FROM " +
              counted + " ORDER BY c.tournament" + conflict +
@@ -428,11 +411,8 @@ string Writer::seat(Statement statement) const {
              next_epoch("EXCLUDED.epoch");
     case Statement::seat_remove:
       return "DELETE FROM " + seats + " AS s WHERE " + mine +
-             " AND NOT EXISTS (SELECT FROM "
-             "pg_catalog.unnest($2) AS c(tournament) WHERE c.tournament COLLATE \"C\" "
-             "OPERATOR(pg_catalog.=) s.tournament)";
-    case Statement::seat_forget:
-      return "DELETE FROM " + seats + " AS s WHERE " + mine;
+             " AND s.tournament "
+             "OPERATOR(pg_catalog.=) ANY ($2)";
     default:
       return {};
   }
@@ -488,8 +468,6 @@ string Writer::text(Statement statement) const {
       return lock_rows(c_.users, p_.users.key);
     case Statement::lock_tournaments:
       return lock_rows(c_.tournaments, p_.tournaments.key);
-    case Statement::read_capacities:
-      return read_capacities();
     case Statement::count_enrollments:
       return count_enrollments();
     default:
@@ -537,7 +515,6 @@ Signature signature(Statement statement) noexcept {
       return {{P::user_keys, P::tournament_key, P::enrollment_keys, P::numerics, P::numerics,
                P::texts, P::numerics}};
     case Statement::lock_tournaments:
-    case Statement::read_capacities:
       return {{P::tournament_keys}};
     case Statement::count_enrollments:
       return {};
@@ -554,7 +531,7 @@ Signature signature(Statement statement) noexcept {
     case Statement::seat_remove:
       return {{P::text, P::texts}, seats};
     case Statement::seat_allot:
-      return {{P::text, P::texts, P::texts, P::bigints, P::bigint}, seats};
+      return {{P::text, P::text, P::bigint, P::bigint, P::bigint}, seats};
     case Statement::seat_empty:
     case Statement::seat_close:
       return {{P::text, P::bigint}, seats};
@@ -562,8 +539,6 @@ Signature signature(Statement statement) noexcept {
       return {{P::text, P::texts, P::bigints, P::bigints}, seats};
     case Statement::seat_recount:
       return {{P::text, P::texts, P::bigints, P::bigints, P::bigint}, seats};
-    case Statement::seat_forget:
-      return {{P::text}, seats};
   }
   return {};
 }

@@ -37,7 +37,6 @@ enum class Statement : std::uint8_t {
   // For the triggers and for recounting.
   lock_users,
   lock_tournaments,
-  read_capacities,
   count_enrollments,
   // The seats, written as the extension's owner.
   seat_claim,
@@ -52,9 +51,8 @@ enum class Statement : std::uint8_t {
   seat_compare,
   seat_recount,
   seat_remove,
-  seat_forget,
 };
-inline constexpr std::size_t statement_count = static_cast<std::size_t>(Statement::seat_forget) + 1;
+inline constexpr std::size_t statement_count = static_cast<std::size_t>(Statement::seat_remove) + 1;
 
 // The kinds of parameter; keys have the types that the users' tables give them.
 enum class Parameter : std::uint8_t {
