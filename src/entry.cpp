@@ -424,16 +424,18 @@ Datum pg_enroll_reconcile(PG_FUNCTION_ARGS) {
 PG_FUNCTION_INFO_V1(pg_enroll_guards);
 Datum pg_enroll_guards(PG_FUNCTION_ARGS) {
   const char* name = policy_argument(fcinfo, 0);
-  const Set set = begin_set(fcinfo);
+  Set set = begin_set(fcinfo);
   SPI_connect();
-  Attachment* policy = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::read);
-  for (const engine::Guard& guard : policy->guards) {
-    Datum datums[3] = {CStringGetTextDatum(guard.name), ObjectIdGetDatum(guard.relation),
-                       CStringGetTextDatum(state_name(guard.state))};
-    bool nulls[3] = {};
-    tuplestore_putvalues(set.rows, set.type, datums, nulls);
-  }
-  engine::leave(policy);
+  engine::visit_guards(
+      engine::home_of(fcinfo->flinfo->fn_oid), name,
+      [](void* state, const engine::Guard& guard) {
+        const Set* rows = static_cast<Set*>(state);
+        Datum datums[3] = {CStringGetTextDatum(guard.name), ObjectIdGetDatum(guard.relation),
+                           CStringGetTextDatum(state_name(guard.state))};
+        bool nulls[3] = {};
+        tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
+      },
+      &set);
   SPI_finish();
   return static_cast<Datum>(0);
 }

@@ -144,13 +144,12 @@ List* schemas_named(List* names) {
   return schemas;
 }
 
-// The scale that amounts of a balance column may have; empty where the type sets none.
-const char* scale_of(Oid type, int32 modifier) {
-  if (type != NUMERICOID) return "0";
-  if (modifier < static_cast<int32>(VARHDRSZ)) return "";
+// The scale that amounts of a balance column may have; no value where the type sets none.
+std::optional<int32> scale_of(Oid type, int32 modifier) {
+  if (type != NUMERICOID) return 0;
+  if (modifier < static_cast<int32>(VARHDRSZ)) return std::nullopt;
   // As numeric's own modifier is laid out: eleven bits, signed.
-  const int32 scale = ((((modifier - VARHDRSZ) & 0x7ff) ^ 1024) - 1024);
-  return psprintf("%d", scale);
+  return (((modifier - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
 }
 
 struct Mentioned {
@@ -262,7 +261,7 @@ void load_statements(Attachment* a, const PolicyTexts& texts) {
   catalog.seats = qualified(a->home.seats);
   catalog.balance_type =
       format_type_extended(type, modifier, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
-  catalog.balance_scale = scale_of(type, modifier);
+  a->balance_scale = scale_of(type, modifier);
   catalog.active = load_active(a, texts[PolicyText::active_probe]);
   a->texts = statement_texts(a->document, catalog);
 }
@@ -349,6 +348,13 @@ void lock_tables(const Attachment* a, Access access) {
   LockRelationOid(a->ledger, change);
 }
 
+[[noreturn]] void raise_unknown_policy(const char* name) {
+  ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("policy \"%s\" does not exist", name),
+                  errhint("SELECT policy FROM enroll_policies lists the attached policies; "
+                          "enroll_create_tables() makes one with ready-made tables.")));
+  pg_unreachable();
+}
+
 [[noreturn]] void raise_not_attached(Oid relation) {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                   errmsg("table \"%s\" belongs to no attached policy", get_rel_name(relation)),
@@ -416,6 +422,12 @@ std::optional<StoredPolicy> stored_policy(const Home& home, const char* name) {
     return !found.has_value();
   });
   return found;
+}
+
+StoredPolicy require_stored(const Home& home, const char* name) {
+  const std::optional<StoredPolicy> stored = stored_policy(home, name);
+  if (!stored) raise_unknown_policy(name);
+  return *stored;
 }
 
 pg::Rows run(Attachment* policy, rules::Statement statement, pg::Values parameters) {

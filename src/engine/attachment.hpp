@@ -45,6 +45,7 @@ struct Attachment {
   pg::KeyType user_key, tournament_key, enrollment_key;
   AttrNumber tournaments_key;  // column of the tournaments table
   AttrNumber enrollments_user, enrollments_tournament;
+  std::optional<int32> balance_scale;  // digits after the point; no value: no limit
   const char *type_enroll, *type_unenroll, *type_waive;  // the ledger's words
 
   List* active;             // the active expression, as a list of conditions
@@ -89,6 +90,7 @@ struct StoredPolicy {
   bool owns_index, owns_check;
 };
 std::optional<StoredPolicy> stored_policy(const Home& home, const char* name);
+StoredPolicy require_stored(const Home& home, const char* name);  // raises 42704
 
 // Runs a statement of the policy with the rights that it is meant to have.
 pg::Rows run(Attachment* policy, rules::Statement statement, pg::Values parameters);

@@ -18,16 +18,16 @@ Reading reading_of(const pg::Rows& rows, uint64 row, int column, MemoryContext m
   reading.facts.open = pg::as_bool(rows.at(row, column + 2));
   reading.capacity = pg::as_bigint(rows.at(row, column + 3));
   reading.price = rows.keep(row, column + 4, memory);
-  reading.price_fits_scale = pg::as_bool(rows.at(row, column + 5));
-  reading.balance = rows.keep(row, column + 6, memory);
-  reading.enrollment = rows.keep(row, column + 7, memory);
+  reading.balance = rows.keep(row, column + 5, memory);
+  reading.enrollment = rows.keep(row, column + 6, memory);
   reading.facts.already_enrolled = !reading.enrollment.null;
   return reading;
 }
 
 namespace {
 
-void require_price(const Attachment* policy, Datum tournament, const Reading& reading) {
+// The price as the balance's type has it: 2.00 is 2 where credits are whole.
+void require_price(const Attachment* policy, Datum tournament, Reading& reading) {
   const char* problem = nullptr;
   if (reading.price.null) {
     problem = "is NULL";
@@ -35,10 +35,15 @@ void require_price(const Attachment* policy, Datum tournament, const Reading& re
     problem = "is not a finite number";
   } else if (pg::Money(reading.price.datum) < pg::Money::zero()) {
     problem = "is negative";
-  } else if (!reading.price_fits_scale) {
+  } else {
+    const pg::Money price(reading.price.datum);
+    const pg::Money held = price.truncated(policy->balance_scale);
+    if (held == price) {
+      reading.price = held.value();
+      return;
+    }
     problem = "is finer than a balance can hold";
   }
-  if (problem == nullptr) return;
   Facts facts;
   facts.policy = policy;
   facts.tournament = tournament;
@@ -149,6 +154,16 @@ std::optional<Receipt> answer_by_key(const Call& call, Snapshot snapshot) {
 
 bool key_is_used(const Call& call, Snapshot snapshot) {
   return !call.key.null && !read_key(call, snapshot).empty();
+}
+
+void raise_if_swallowed(Oid oid) {
+  const Relation relation = table_open(oid, NoLock);
+  const TriggerDesc* triggers = relation->trigdesc;
+  const bool may_swallow = relation->rd_rules != nullptr ||
+                           (triggers != nullptr &&
+                            (triggers->trig_insert_before_row || triggers->trig_update_before_row));
+  table_close(relation, NoLock);
+  if (may_swallow) raise_row_swallowed(oid);
 }
 
 void raise_row_swallowed(Oid relation) {

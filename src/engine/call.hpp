@@ -82,7 +82,6 @@ struct Reading {
   rules::EnrollFacts facts;
   std::optional<int64> capacity;
   pg::Value price;
-  bool price_fits_scale = false;
   pg::Value balance;
   pg::Value enrollment;
   Seat seat;
@@ -120,6 +119,10 @@ bool key_is_used(const Call& call, Snapshot snapshot);
 // A rejection met behind the first read leaves no trace: either it is raised, or its work is
 // undone. That the key is another call's may turn out only at the last step.
 inline bool needs_undo(const Call& call) { return !call.raises || !call.key.null; }
+
+// Raises 09000 where the table has a trigger or rule that can keep a row away. To be asked once a
+// row stayed away twice and a fresh look found no reason each time.
+void raise_if_swallowed(Oid relation);
 
 // Raises 09000: a user's trigger swallowed or changed the call's own row.
 [[noreturn]] void raise_row_swallowed(Oid relation);

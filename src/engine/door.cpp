@@ -22,9 +22,7 @@ void drop_frames(XactEvent event, void* /*argument*/) {
 void drop_aborted_frames(SubXactEvent event, SubTransactionId /*mine*/, SubTransactionId /*parent*/,
                          void* /*argument*/) {
   if (event != SUBXACT_EVENT_ABORT_SUB) return;
-  while (frames != nullptr && frames->level >= GetCurrentTransactionNestLevel()) {
-    frames = frames->outer;
-  }
+  while (frames != nullptr && frames->level >= GetCurrentTransactionNestLevel()) pop_frame();
 }
 
 // A row that is active, as the door counts it.
@@ -306,13 +304,20 @@ void pass_call(Frame& frame) {
 
 }  // namespace
 
-void push_frame(Frame& frame) {
-  frame.outer = frames;
-  frame.level = GetCurrentTransactionNestLevel();
-  frames = &frame;
+void push_frame(const Frame& frame) {
+  auto* kept = static_cast<Frame*>(MemoryContextAlloc(TopTransactionContext, sizeof(Frame)));
+  *kept = frame;
+  kept->outer = frames;
+  kept->level = GetCurrentTransactionNestLevel();
+  frames = kept;
 }
 
-void pop_frame() { frames = frames->outer; }
+Frame pop_frame() {
+  const Frame frame = *frames;
+  pfree(frames);
+  frames = frame.outer;
+  return frame;
+}
 
 void door(const Home& home, TriggerData* trigger) {
   pg::require_statement_trigger(trigger);

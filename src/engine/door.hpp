@@ -34,8 +34,12 @@ struct Frame {
   int level = 0;
 };
 
-void push_frame(Frame& frame);
-void pop_frame();
+// A frame lives in the transaction's memory and not on the stack: an error may have unwound the
+// stack by the time an abort looks at the frames.
+void push_frame(const Frame& frame);
+
+// The innermost frame, with what the door made of it.
+Frame pop_frame();
 
 // The trigger of the enrollments table.
 void door(const Home& home, TriggerData* trigger);

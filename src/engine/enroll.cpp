@@ -88,7 +88,7 @@ class Steps {
   }
 
   bool debit() {
-    for (;;) {
+    for (int empty = 0;; ++empty) {
       const pg::Rows rows =
           free() ? run(call_.policy, Statement::lock_account, {{pg::value(call_.user)}})
                  : run(call_.policy, Statement::debit, {{pg::value(call_.user), reading_.price}});
@@ -97,6 +97,7 @@ class Steps {
         return true;
       }
       if (!settle(price_rule(call_))) return false;
+      if (empty > 0) raise_if_swallowed(call_.policy->users);
     }
   }
 
@@ -129,7 +130,7 @@ class Steps {
       push_frame(expected);
       const pg::Rows rows = run(call_.policy, Statement::insert_enrollment,
                                 {{pg::value(call_.user), pg::value(call_.tournament)}});
-      pop_frame();
+      expected = pop_frame();
       if (expected.refusal) return refused(expected);
       if (!rows.empty()) {
         if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);
@@ -139,8 +140,7 @@ class Steps {
         return true;
       }
       if (!settle(PriceRule::settled)) return false;
-      // No rival was there, twice: it was not a conflict that kept the row away.
-      if (empty == 1) raise_row_swallowed(call_.policy->enrollments);
+      if (empty > 0) raise_if_swallowed(call_.policy->enrollments);
     }
   }
 
@@ -174,6 +174,8 @@ class Steps {
 Receipt enroll(Call& call) {
   call.start = begin_call();
   Snapshot snapshot = pg::statement_snapshot();
+  // How often the key kept the ledger row away and yet was not there when looked for.
+  int vanished = 0;
   for (;;) {
     if (const std::optional<Receipt> answer = answer_by_key(call, snapshot)) {
       UnregisterSnapshot(snapshot);
@@ -198,6 +200,7 @@ Receipt enroll(Call& call) {
     if (++call.rounds > most_rounds) {
       return reject(Outcome::busy, facts_of(call, reading, Outcome::busy), call.raises);
     }
+    if (++vanished > 1) raise_if_swallowed(call.policy->ledger);
     snapshot = pg::fresh_snapshot(call.start);
   }
 }

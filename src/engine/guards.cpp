@@ -331,11 +331,34 @@ void inspect_guards(Attachment* policy, const PolicyTexts& texts) {
   policy->tournaments_deferrable = has_deferrable_key(policy->enrollments, policy->tournaments);
 }
 
+void visit_guards(const Home& home, const char* name, void (*visit)(void* state, const Guard&),
+                  void* state) {
+  const StoredPolicy stored = require_stored(home, name);
+  const Guard tables[] = {{"users table", stored.users, GuardState::missing},
+                          {"tournaments table", stored.tournaments, GuardState::missing},
+                          {"enrollments table", stored.enrollments, GuardState::missing},
+                          {"ledger table", stored.ledger, GuardState::missing}};
+  bool complete = true;
+  for (const Guard& table : tables) {
+    if (get_rel_name(table.relation) != nullptr) continue;
+    complete = false;
+    visit(state, table);
+  }
+  if (!complete) return;
+  Attachment* policy = enter(home, name, Access::read);
+  for (const Guard& guard : policy->guards) visit(state, guard);
+  leave(policy);
+}
+
 void create_tables(const Home& home, Oid schema, const char* policy) {
   if (isAnyTempNamespace(schema)) {
     ereport(ERROR,
             (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("temporary tables cannot be guarded"),
              errhint("Name a schema: SELECT enroll_create_tables('name').")));
+  }
+  if (policy[0] == '\0') {
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("policy name must not be empty")));
   }
   pg::check_can_create_in(schema, GetUserId());
   if (stored_policy(home, policy)) {
@@ -372,17 +395,12 @@ void create_tables(const Home& home, Oid schema, const char* policy) {
 }
 
 void detach(const Home& home, const char* policy) {
-  const std::optional<StoredPolicy> stored = stored_policy(home, policy);
-  if (!stored) {
-    ereport(ERROR,
-            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("policy \"%s\" does not exist", policy),
-             errhint("SELECT policy FROM enroll_policies lists the attached policies.")));
-  }
-  const Oid tables[4] = {stored->users, stored->tournaments, stored->enrollments, stored->ledger};
+  const StoredPolicy stored = require_stored(home, policy);
+  const Oid tables[4] = {stored.users, stored.tournaments, stored.enrollments, stored.ledger};
   require_ownership(tables);
   bool complete = true;
   for (const Oid table : tables) complete = complete && get_rel_name(table) != nullptr;
-  if (complete) drop_owned_constraints(home, *stored);
+  if (complete) drop_owned_constraints(home, stored);
   for (const Oid table : tables) {
     if (get_rel_name(table) != nullptr) drop_triggers(home, table);
   }

@@ -13,6 +13,10 @@ List* conditions_of(Node* expression, bool is_check);
 // Fills in the state of every guard, by what the catalogs say now.
 void inspect_guards(Attachment* policy, const PolicyTexts& texts);
 
+// Shows every guard of a policy. Where tables of it are gone, those are what is missing.
+void visit_guards(const Home& home, const char* policy, void (*visit)(void* state, const Guard&),
+                  void* state);
+
 // Creates the ready-made tables in the schema, attaches them and seeds their seats. Acts as the
 // current user.
 void create_tables(const Home& home, Oid schema, const char* policy);

@@ -198,6 +198,15 @@ class Round {
     }
   }
 
+  // Whether as many rows came as were meant to. Where the same table falls short twice and the
+  // look in between found no reason, a trigger of the table may have kept its rows away.
+  bool complete(uint64 came, std::size_t meant, Oid table) {
+    if (came == meant) return true;
+    if (OidIsValid(table) && table == fell_short_) raise_if_swallowed(table);
+    fell_short_ = table;
+    return false;
+  }
+
   void collect() {
     count_ = takers();
     members_ = array_of<std::size_t>(count_);
@@ -226,7 +235,7 @@ class Round {
   bool lock_accounts() {
     const pg::Rows rows = run(call_.policy, Statement::lock_account_many, {{user_array_}});
     keep_balances(rows, nullptr);
-    return rows.count() == count_;
+    return complete(rows.count(), count_, InvalidOid);
   }
 
   bool debit() {
@@ -245,7 +254,24 @@ class Round {
                               {{pg::value(pg::key_array(call_.policy->user_key, users, paying)),
                                 pg::value(pg::numeric_array(prices, paying))}});
     keep_balances(rows, payers);
-    return rows.count() == paying;
+    return complete(rows.count(), paying, call_.policy->users);
+  }
+
+  // Rows come back in the order of the users, less those that met a rival.
+  void keep_enrollments(const pg::Rows& rows) {
+    enrollments_ = array_of<Datum>(count_);
+    std::size_t member = 0;
+    for (uint64 row = 0; row < rows.count(); ++row, ++member) {
+      const pg::Value user = rows.at(row, 3);
+      while (member < count_ &&
+             (user.null || !pg::same_key(call_.policy->user_key, user.datum, users_[member]))) {
+        ++member;
+      }
+      if (member == count_ || !pg::as_bool(rows.at(row, 2))) {
+        raise_row_changed(call_.policy->enrollments);
+      }
+      enrollments_[member] = rows.keep(row, 1, call_.memory).datum;
+    }
   }
 
   bool insert() {
@@ -262,17 +288,10 @@ class Round {
     push_frame(frame);
     const pg::Rows rows = run(call_.policy, Statement::insert_enrollment_many,
                               {{user_array_, pg::value(call_.tournament)}});
-    pop_frame();
-    if (frame.refusal || rows.count() != count_) return false;
-    enrollments_ = array_of<Datum>(count_);
-    for (std::size_t k = 0; k < count_; ++k) {
-      const pg::Value user = rows.at(k, 3);
-      if (!pg::as_bool(rows.at(k, 2)) ||
-          !pg::same_key(call_.policy->user_key, user.datum, users_[k])) {
-        raise_row_changed(call_.policy->enrollments);
-      }
-      enrollments_[k] = rows.keep(k, 1, call_.memory).datum;
-    }
+    frame = pop_frame();
+    if (frame.refusal) return complete(0, count_, InvalidOid);
+    keep_enrollments(rows);
+    if (!complete(rows.count(), count_, call_.policy->enrollments)) return false;
     require_passed(frame);
     seats_left_ = frame.seats_left;
     return true;
@@ -293,7 +312,7 @@ class Round {
           pg::value(pg::numeric_array(amounts, count_)),
           pg::value(pg::numeric_array(balances_, count_)), pg::value(pg::text_array(keys, count_)),
           pg::value(pg::numeric_array(prices_, count_))}});
-    if (rows.count() != count_) return false;
+    if (!complete(rows.count(), count_, call_.policy->ledger)) return false;
     for (std::size_t k = 0; k < count_; ++k) {
       Receipt& receipt = entries_[members_[k]].receipt;
       receipt.outcome = Outcome::enrolled;
@@ -316,6 +335,7 @@ class Round {
   Datum* enrollments_ = nullptr;
   pg::Value user_array_;
   std::optional<int64> seats_left_;
+  Oid fell_short_ = InvalidOid;  // the table that the round before fell short of
 };
 
 Receipt receipt_of(const Entry* entries, std::size_t i) {

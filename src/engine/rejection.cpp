@@ -129,8 +129,14 @@ const char* facts_json(const Facts& facts) {
   append_number(&json, "capacity", facts.capacity);
   append_number(&json, "count", facts.count);
   if (!facts.price.null) {
-    append_name(&json, "price");
-    appendStringInfoString(&json, pg::Money(facts.price.datum).text());
+    const pg::Money price(facts.price.datum);
+    if (price.is_finite()) {
+      append_name(&json, "price");
+      appendStringInfoString(&json, price.text());
+    } else {
+      // JSON has no number for it.
+      append_text(&json, "price", price.text());
+    }
   }
   if (facts.guard != nullptr) append_text(&json, "guard", facts.guard);
   appendStringInfoChar(&json, '}');

@@ -48,7 +48,7 @@ Seat read_seat(const Attachment* policy, const char* tournament, Snapshot snapsh
               CStringGetTextDatum(tournament));
   ScanKeyInit(&keys[2], column_stripe, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(0));
   const Relation table = table_open(policy->home.seats, AccessShareLock);
-  const Oid index = RelationGetPrimaryKeyIndex(table);
+  const Oid index = pg::primary_key_index(table);
   const SysScanDesc scan = systable_beginscan(table, index, true, snapshot, 3, keys);
   const HeapTuple tuple = systable_getnext(scan);
   Seat seat;

@@ -34,11 +34,11 @@ std::optional<Outcome> look(Call& call, Snapshot snapshot, Terms& terms) {
 }
 
 // The policy's refund, held within 0 and what was paid. NULL is 0.
-Money refund_of(const Terms& terms) {
+Money refund_of(const Attachment* policy, const Terms& terms) {
   const Money zero = Money::zero();
   if (terms.refund.null) return zero;
   const Money paid(terms.paid.datum);
-  const Money wanted(terms.refund.datum);
+  const Money wanted = Money(terms.refund.datum).truncated(policy->balance_scale);
   const bool too_little = wanted.is_nan() || wanted < zero;
   const bool too_much = !too_little && paid < wanted;
   if (!too_little && !too_much) return wanted;
@@ -96,7 +96,7 @@ class Steps {
         if (!gone && withdraw_row()) return true;
       }
       if (!settle()) return false;
-      if (empty == 1) raise_row_swallowed(call_.policy->enrollments);
+      if (empty > 0) raise_if_swallowed(call_.policy->enrollments);
     }
   }
 
@@ -113,7 +113,7 @@ class Steps {
     const pg::Rows rows =
         run(call_.policy, Statement::withdraw_enrollment,
             {{pg::value(call_.user), pg::value(call_.tournament), terms_.enrollment}});
-    pop_frame();
+    frame = pop_frame();
     if (rows.empty()) return false;
     if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);
     require_passed(frame);
@@ -122,13 +122,14 @@ class Steps {
   }
 
   bool credit() {
-    const Money refund = refund_of(terms_);
+    const Money refund = refund_of(call_.policy, terms_);
     attempt.receipt.outcome = Outcome::unenrolled;
     attempt.receipt.enrollment = terms_.enrollment;
     attempt.receipt.amount = refund.value();
     if (!(refund == Money::zero())) {
       const pg::Rows rows =
           run(call_.policy, Statement::credit, {{pg::value(call_.user), refund.value()}});
+      // The account is locked, so no rival can have kept the row away.
       if (rows.empty()) raise_row_swallowed(call_.policy->users);
       balance_ = rows.keep(0, 1, call_.memory);
     }
@@ -157,6 +158,8 @@ class Steps {
 Receipt unenroll(Call& call) {
   call.start = begin_call();
   Snapshot snapshot = pg::statement_snapshot();
+  // How often the key kept the ledger row away and yet was not there when looked for.
+  int vanished = 0;
   for (;;) {
     if (const std::optional<Receipt> answer = answer_by_key(call, snapshot)) {
       UnregisterSnapshot(snapshot);
@@ -174,6 +177,7 @@ Receipt unenroll(Call& call) {
       return reject(*steps.attempt.rejection, facts_of(call), call.raises);
     }
     if (++call.rounds > most_rounds) return reject(Outcome::busy, facts_of(call), call.raises);
+    if (++vanished > 1) raise_if_swallowed(call.policy->ledger);
     snapshot = pg::fresh_snapshot(call.start);
   }
 }
@@ -183,7 +187,7 @@ Receipt quote_unenroll(Call& call) {
   const std::optional<Outcome> outcome = look(call, GetActiveSnapshot(), terms);
   if (outcome) return reject(*outcome, facts_of(call), call.raises);
   const Seat seat = read_seat(call.policy, call.tournament_text, GetActiveSnapshot());
-  const Money refund = refund_of(terms);
+  const Money refund = refund_of(call.policy, terms);
   Receipt receipt;
   receipt.outcome = Outcome::refundable;
   receipt.enrollment = terms.enrollment;

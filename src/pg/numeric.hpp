@@ -34,6 +34,12 @@ class Money {
     return Money(DirectFunctionCall2(numeric_sub, numeric_, other.numeric_));
   }
 
+  // Cut off toward zero, to so many digits after the point.
+  Money truncated(std::optional<int32> scale) const {
+    if (!scale) return *this;
+    return Money(DirectFunctionCall2(numeric_trunc, numeric_, Int32GetDatum(*scale)));
+  }
+
  private:
   Datum numeric_;
 };

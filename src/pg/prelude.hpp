@@ -144,6 +144,14 @@ inline bool walk_parts(Node* node, Walker walker, void* state) {
   return expression_tree_walker(node, unprototyped, state);
 }
 
+inline Oid primary_key_index(Relation relation) {
+#if PG_VERSION_NUM < 180000
+  return RelationGetPrimaryKeyIndex(relation);
+#else
+  return RelationGetPrimaryKeyIndex(relation, false);
+#endif
+}
+
 inline bool check_is_enforced([[maybe_unused]] const ConstrCheck& check) {
 #if PG_VERSION_NUM < 180000
   return true;

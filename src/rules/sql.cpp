@@ -108,10 +108,6 @@ class Writer {
            equal(column("e", p_.enrollments.tournament), tournament);
   }
   string active() const { return "(" + string(c_.active) + ")"; }
-  string truncated(const string& amount) const {
-    if (c_.balance_scale.empty()) return amount;
-    return "pg_catalog.trunc(" + amount + ", " + string(c_.balance_scale) + ")";
-  }
   string balance_type(string_view expression) const {
     return "(" + string(expression) + ")::" + string(c_.balance_type);
   }
@@ -123,20 +119,17 @@ class Writer {
   const Catalog& c_;
 };
 
-// Columns: [ord,] tournament found, user found, open, capacity, price, price fits the balance's
-// scale, balance, active enrollment.
+// Columns: [ord,] tournament found, user found, open, capacity, price, balance, active enrollment.
 string Writer::read_enroll(Source source) const {
   const string who = source.pick("$1", "i.user_key");
   return "SELECT " + source.pick("", "i.ord, ") + tournament_key("t") + " IS NOT NULL, " +
          user_key("u") + " IS NOT NULL, (" + p_.tournaments.open + ") IS TRUE, (" +
-         p_.tournaments.capacity + ")::pg_catalog.int8, price.cost, " +
-         equal(truncated("price.cost"), "price.cost") + ", " +
+         p_.tournaments.capacity + ")::pg_catalog.int8, " + numeric(p_.tournaments.cost) + ", " +
          numeric(column("u", p_.users.balance)) + ", " + column("e", p_.enrollments.key) +
          " FROM " + source.pick("(SELECT) AS i", from_many("$1")) + " LEFT JOIN " +
          string(c_.users) + " AS u ON " + equal(user_key("u"), who) + " LEFT JOIN " +
          string(c_.tournaments) + " AS t ON " + equal(tournament_key("t"), "$2") + " LEFT JOIN " +
          string(c_.enrollments) + " AS e ON " + enrollment_of(who, "$2") + " AND " + active() +
-         " CROSS JOIN LATERAL (SELECT " + numeric(p_.tournaments.cost) + " AS cost) AS price" +
          source.pick("", " ORDER BY i.ord");
 }
 
@@ -158,7 +151,7 @@ string Writer::paid() const {
 string Writer::read_unenroll() const {
   return "SELECT " + tournament_key("t") + " IS NOT NULL, " + user_key("u") + " IS NOT NULL, " +
          numeric(column("u", p_.users.balance)) + ", " + column("e", p_.enrollments.key) + ", " +
-         numeric("r.paid") + ", " + truncated("r.refund") + ", " + numeric(p_.tournaments.cost) +
+         numeric("r.paid") + ", " + "r.refund" + ", " + numeric(p_.tournaments.cost) +
          " FROM (SELECT) AS i LEFT JOIN " + string(c_.users) + " AS u ON " +
          equal(user_key("u"), "$1") + " LEFT JOIN " + string(c_.tournaments) + " AS t ON " +
          equal(tournament_key("t"), "$2") + " LEFT JOIN " + string(c_.enrollments) + " AS e ON " +

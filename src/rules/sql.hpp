@@ -89,9 +89,8 @@ struct Catalog {
   std::string_view enrollments;
   std::string_view ledger;
   std::string_view seats;
-  std::string_view balance_type;   // with its modifier, as in numeric(10,2)
-  std::string_view balance_scale;  // digits after the point; empty where the type has no limit
-  std::string_view active;         // the active expression with each column qualified by e
+  std::string_view balance_type;  // with its modifier, as in numeric(10,2)
+  std::string_view active;        // the active expression with each column qualified by e
 };
 
 std::string statement_text(Statement statement, const Policy& policy, const Catalog& catalog);
