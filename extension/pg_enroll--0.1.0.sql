@@ -12,8 +12,8 @@ CREATE TABLE enroll_policy (
   enrollments regclass NOT NULL UNIQUE,
   ledger regclass NOT NULL,
   search_path text[] NOT NULL,
-  owns_index boolean NOT NULL,
-  owns_check boolean NOT NULL,
+  built_index text,
+  built_check text,
   attached_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE enroll_policy IS
@@ -25,9 +25,10 @@ COMMENT ON COLUMN enroll_policy.tournaments IS 'table of what is sold';
 COMMENT ON COLUMN enroll_policy.enrollments IS 'table of the places taken; belongs to one policy only';
 COMMENT ON COLUMN enroll_policy.ledger IS 'table of the credit movements';
 COMMENT ON COLUMN enroll_policy.search_path IS
-  'schemas that expressions and triggers see after pg_catalog while the engine runs';
-COMMENT ON COLUMN enroll_policy.owns_index IS 'attaching built the active-enrollment index';
-COMMENT ON COLUMN enroll_policy.owns_check IS 'attaching added the balance check';
+  'schemas that expressions and triggers see after pg_catalog and the tables'' own schema while the engine runs';
+COMMENT ON COLUMN enroll_policy.built_index IS
+  'name of the active-enrollment index, where attaching built it';
+COMMENT ON COLUMN enroll_policy.built_check IS 'name of the balance check, where attaching added it';
 COMMENT ON COLUMN enroll_policy.attached_at IS 'when the guards were installed';
 
 -- A low fillfactor keeps room on the page, so that a counter's updates stay heap-only.

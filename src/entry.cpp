@@ -5,6 +5,7 @@
 #include "engine/door.hpp"
 #include "engine/gate.hpp"
 #include "engine/guards.hpp"
+#include "engine/install.hpp"
 #include "engine/seats.hpp"
 
 namespace pg_enroll {
@@ -13,6 +14,7 @@ namespace {
 using engine::Access;
 using engine::Attachment;
 using engine::Call;
+using engine::Entered;
 using engine::Home;
 using engine::ManyCall;
 using engine::Receipt;
@@ -62,15 +64,17 @@ void require_sound_key(pg::Value key) {
 
 bool is_blank(const char* text) { return text[strspn(text, " \t\r\n\f\v")] == '\0'; }
 
-pg::Value reason_argument(FunctionCallInfo fcinfo, int position) {
-  if (position < 0) return {};
-  require_not_null(fcinfo, position, "reason");
-  const pg::Value reason = pg::value(PG_GETARG_DATUM(position));
-  if (is_blank(TextDatumGetCString(reason.datum))) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("reason must not be blank"),
-                    errhint("Say why the place is free; the ledger keeps it.")));
-  }
-  return reason;
+void require_sound_reason(pg::Value reason) {
+  if (reason.null || !is_blank(TextDatumGetCString(reason.datum))) return;
+  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("reason must not be blank"),
+                  errhint("Say why the place is free; the ledger keeps it.")));
+}
+
+// NaN is above every price, so it would allow any.
+void require_sound_price(pg::Value max_price) {
+  if (max_price.null || !pg::Money(max_price.datum).is_nan()) return;
+  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_price must be a number"),
+                  errhint("Pass the highest price to pay, or NULL for any.")));
 }
 
 TupleDesc result_type(FunctionCallInfo fcinfo) {
@@ -128,7 +132,8 @@ Datum answer_one(FunctionCallInfo fcinfo, Operate operate, Call call, Access acc
                  const Positions& positions) {
   require_not_null(fcinfo, 0, "user_id");
   require_not_null(fcinfo, 1, "tournament_id");
-  call.reason = reason_argument(fcinfo, positions.reason);
+  if (positions.reason >= 0) require_not_null(fcinfo, positions.reason, "reason");
+  call.reason = optional_argument(fcinfo, positions.reason);
   call.key = optional_argument(fcinfo, positions.key);
   call.max_price = optional_argument(fcinfo, positions.max_price);
   const char* name = policy_argument(fcinfo, positions.policy);
@@ -136,11 +141,14 @@ Datum answer_one(FunctionCallInfo fcinfo, Operate operate, Call call, Access acc
   call.memory = CurrentMemoryContext;
 
   SPI_connect();
-  call.policy = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, access);
+  const Entered entered = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, access);
+  call.policy = entered.policy;
   call.user = pg::key_from_call(call.policy->user_key, key_type, PG_GETARG_DATUM(0));
   call.tournament = pg::key_from_call(call.policy->tournament_key, key_type, PG_GETARG_DATUM(1));
   call.tournament_text = pg::key_text(call.policy->tournament_key, call.tournament);
+  require_sound_reason(call.reason);
   require_sound_key(call.key);
+  require_sound_price(call.max_price);
   engine::require_guards(call.policy);
   const Receipt receipt = operate(call);
 
@@ -149,7 +157,7 @@ Datum answer_one(FunctionCallInfo fcinfo, Operate operate, Call call, Access acc
   bool nulls[receipt_columns];
   fill_receipt(call.policy, key_type, receipt, datums, nulls, 0);
   const HeapTuple tuple = heap_form_tuple(result_type(fcinfo), datums, nulls);
-  engine::leave(call.policy);
+  engine::leave(entered);
   SPI_finish();
   return HeapTupleGetDatum(tuple);
 }
@@ -186,12 +194,11 @@ void require_no_nulls(const Elements& elements, const char* name) {
   }
 }
 
-pg::Value* keys_argument(FunctionCallInfo fcinfo, int position, int users) {
-  auto* keys = static_cast<pg::Value*>(palloc0(sizeof(pg::Value) * (users + 1)));
+// One key for each user; all NULL where none are given.
+pg::Value* keys_of(const Elements& given, int users) {
+  auto* keys = static_cast<pg::Value*>(palloc(sizeof(pg::Value) * (users + 1)));
   for (int i = 0; i < users; ++i) keys[i] = {};
-  if (PG_ARGISNULL(position)) return keys;
-  const Elements given = elements_of(PG_GETARG_DATUM(position), TEXTOID);
-  require_no_nulls(given, "idempotency_keys");
+  if (given.datums == nullptr) return keys;
   if (given.count != users) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("idempotency_keys has %d elements, user_ids has %d", given.count, users),
@@ -240,17 +247,23 @@ Datum answer_many(FunctionCallInfo fcinfo, bool raises) {
   const Oid key_type = get_element_type(first_argument_type(fcinfo));
   const Elements ids = elements_of(PG_GETARG_DATUM(users_position), key_type);
   require_no_nulls(ids, "user_ids");
+  Elements keys;
+  if (!PG_ARGISNULL(keys_position)) {
+    keys = elements_of(PG_GETARG_DATUM(keys_position), TEXTOID);
+    require_no_nulls(keys, "idempotency_keys");
+  }
   const char* name = policy_argument(fcinfo, policy_position);
   const Set set = begin_set(fcinfo);
   ManyCall call;
   call.raises = raises;
-  call.keys = keys_argument(fcinfo, keys_position, ids.count);
   call.max_price = optional_argument(fcinfo, price_position);
   call.count = static_cast<std::size_t>(ids.count);
   call.memory = CurrentMemoryContext;
 
   SPI_connect();
-  call.policy = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::write);
+  const Entered entered =
+      engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::write);
+  call.policy = entered.policy;
   auto* users = static_cast<Datum*>(palloc(sizeof(Datum) * (call.count + 1)));
   for (std::size_t i = 0; i < call.count; ++i) {
     users[i] = pg::key_from_call(call.policy->user_key, key_type, ids.datums[i]);
@@ -259,6 +272,8 @@ Datum answer_many(FunctionCallInfo fcinfo, bool raises) {
   call.tournament = pg::key_from_call(call.policy->tournament_key, key_type,
                                       PG_GETARG_DATUM(tournament_position));
   call.tournament_text = pg::key_text(call.policy->tournament_key, call.tournament);
+  call.keys = keys_of(keys, ids.count);
+  require_sound_price(call.max_price);
   engine::require_guards(call.policy);
   const Receipt* receipts = engine::enroll_many(call);
 
@@ -269,7 +284,7 @@ Datum answer_many(FunctionCallInfo fcinfo, bool raises) {
     fill_receipt(call.policy, key_type, receipts[i], datums, nulls, 1);
     tuplestore_putvalues(set.rows, set.type, datums, nulls);
   }
-  engine::leave(call.policy);
+  engine::leave(entered);
   SPI_finish();
   return static_cast<Datum>(0);
 }
@@ -403,9 +418,10 @@ Datum pg_enroll_reconcile(PG_FUNCTION_ARGS) {
   Set set = begin_set(fcinfo);
   SPI_connect();
   // Locks that keep writers out are taken later; stronger ones now would only meet there.
-  Attachment* policy = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::read);
+  const Entered entered =
+      engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::read);
   engine::recount(
-      policy,
+      entered.policy,
       [](void* state, const engine::Recounted& counter) {
         const Set* rows = static_cast<Set*>(state);
         const pg::Value columns[] = {counter.tournament, counter.taken_before, counter.taken_after,
@@ -416,7 +432,7 @@ Datum pg_enroll_reconcile(PG_FUNCTION_ARGS) {
         tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
       },
       &set);
-  engine::leave(policy);
+  engine::leave(entered);
   SPI_finish();
   return static_cast<Datum>(0);
 }

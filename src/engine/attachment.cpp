@@ -54,8 +54,8 @@ enum PolicyColumn : AttrNumber {
   column_enrollments,
   column_ledger,
   column_search_path,
-  column_owns_index,
-  column_owns_check,
+  column_built_index,
+  column_built_check,
 };
 
 Datum policy_column(HeapTuple tuple, TupleDesc description, PolicyColumn column) {
@@ -63,6 +63,12 @@ Datum policy_column(HeapTuple tuple, TupleDesc description, PolicyColumn column)
   const Datum datum = heap_getattr(tuple, column, description, &null);
   if (null) elog(ERROR, "enroll_policy: column %d is NULL", column);
   return datum;
+}
+
+const char* policy_name_column(HeapTuple tuple, TupleDesc description, PolicyColumn column) {
+  bool null = false;
+  const Datum datum = heap_getattr(tuple, column, description, &null);
+  return null ? nullptr : TextDatumGetCString(datum);
 }
 
 StoredPolicy read_policy(HeapTuple tuple, TupleDesc description) {
@@ -75,8 +81,8 @@ StoredPolicy read_policy(HeapTuple tuple, TupleDesc description) {
   stored.tournaments = DatumGetObjectId(get(column_tournaments));
   stored.enrollments = DatumGetObjectId(get(column_enrollments));
   stored.ledger = DatumGetObjectId(get(column_ledger));
-  stored.owns_index = DatumGetBool(get(column_owns_index));
-  stored.owns_check = DatumGetBool(get(column_owns_check));
+  stored.built_index = policy_name_column(tuple, description, column_built_index);
+  stored.built_check = policy_name_column(tuple, description, column_built_check);
   stored.search_path = NIL;
   Datum* schemas = nullptr;
   int count = 0;
@@ -134,14 +140,34 @@ Oid owner_of(Oid relation) {
   return owner;
 }
 
-List* schemas_named(List* names) {
-  List* schemas = NIL;
+// The tables' own schema, whatever it is called by now, then those that were on the path when the
+// tables were attached. Any of them may have changed hands since, so each is looked at anew.
+const char* path_of(const Attachment* a, List* names) {
+  List* schemas = list_make1_oid(get_rel_namespace(a->enrollments));
   ListCell* cell;
   foreach (cell, names) {
     const Oid schema = get_namespace_oid(static_cast<const char*>(lfirst(cell)), true);
-    if (OidIsValid(schema)) schemas = lappend_oid(schemas, schema);
+    if (OidIsValid(schema)) schemas = list_append_unique_oid(schemas, schema);
   }
-  return schemas;
+  StringInfoData path;
+  initStringInfo(&path);
+  appendStringInfoString(&path, "pg_catalog");
+  foreach (cell, schemas) {
+    refuse_open_schema(lfirst_oid(cell), a->owner);
+    appendStringInfo(&path, ", %s", quote_identifier(get_namespace_name(lfirst_oid(cell))));
+  }
+  appendStringInfoString(&path, ", pg_temp");
+  return path.data;
+}
+
+void require_one_owner(const Attachment* a) {
+  for (const Oid table : {a->users, a->tournaments, a->ledger}) {
+    if (owner_of(table) == a->owner) continue;
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("tables \"%s\" and \"%s\" of policy \"%s\" have different owners",
+                           get_rel_name(a->enrollments), get_rel_name(table), a->name),
+                    errhint("Give all four tables of the policy one owner.")));
+  }
 }
 
 // The scale that amounts of a balance column may have; no value where the type sets none.
@@ -296,19 +322,22 @@ Attachment* load(const Home& home, const StoredPolicy& stored) {
   qualified(a->tournaments);
   qualified(a->ledger);
   a->owner = owner_of(a->enrollments);
-  a->path = pg::make_search_path(schemas_named(stored.search_path));
-  pg::push_search_path(a->path);
+  require_one_owner(a);
+  // What is looked at below belongs to the tables' owner: expressions, checks, functions in them.
+  const pg::Identity caller = pg::become_restricted(a->owner);
+  a->path = path_of(a, stored.search_path);
+  const int level = pg::push_search_path(a->path);
   const PolicyTexts texts = policy_texts(a->document, tables);
   a->type_enroll = texts[PolicyText::ledger_type_enroll];
   a->type_unenroll = texts[PolicyText::ledger_type_unenroll];
   a->type_waive = texts[PolicyText::ledger_type_waive];
-  a->active_text = texts[PolicyText::active];
   load_columns(a, texts);
   load_statements(a, texts);
   load_watched(a);
   inspect_guards(a, texts);
   a->ready = true;
-  pg::pop_search_path(a->path);
+  pg::pop_search_path(level);
+  pg::restore(caller);
   MemoryContextSwitchTo(before);
   return a;
 }
@@ -378,7 +407,7 @@ Home home_of(Oid function) {
   return home;
 }
 
-Attachment* enter(const Home& home, const char* name, Access access) {
+Entered enter(const Home& home, const char* name, Access access) {
   for (;;) {
     Attachment* a = find(home, [&](const auto* p) { return strcmp(p->name, name) == 0; });
     if (a == nullptr) {
@@ -391,19 +420,17 @@ Attachment* enter(const Home& home, const char* name, Access access) {
     // invalidation that is read with the lock: what is not stale now stays true to the end.
     lock_tables(a, access);
     if (a->stale) continue;
-    pg::push_search_path(a->path);
-    return a;
+    return {a, pg::push_search_path(a->path)};
   }
 }
 
-Attachment* enter_by_enrollments(const Home& home, Oid relation) {
+Entered enter_by_enrollments(const Home& home, Oid relation) {
   Attachment* a = find(home, [&](const auto* p) { return p->enrollments == relation; });
   if (a == nullptr) raise_not_attached(relation);
-  pg::push_search_path(a->path);
-  return a;
+  return {a, pg::push_search_path(a->path)};
 }
 
-void leave(Attachment* policy) { pg::pop_search_path(policy->path); }
+void leave(const Entered& entered) { pg::pop_search_path(entered.level); }
 
 List* policies_of_tournaments(const Home& home, Oid relation) {
   List* names = NIL;
@@ -457,6 +484,12 @@ void require_guards(const Attachment* policy) {
                           "guard back, or detach and attach the policy.");
     }
   }
+}
+
+void raise_seat_missing(const Attachment* policy) {
+  raise_guard_missing(policy, "enroll_seat", policy->home.seats,
+                      "A tournament has no seat counter, as after replication or a load with "
+                      "triggers off: SELECT * FROM enroll_reconcile() recounts.");
 }
 
 void raise_guard_missing(const Attachment* policy, const char* guard, Oid relation,

@@ -40,7 +40,7 @@ struct Attachment {
   const char* name;
   const char* document;
   Oid users, tournaments, enrollments, ledger;
-  Oid owner;  // of all four tables
+  Oid owner;  // of all four tables; the engine acts as it
 
   pg::KeyType user_key, tournament_key, enrollment_key;
   AttrNumber tournaments_key;  // column of the tournaments table
@@ -49,7 +49,6 @@ struct Attachment {
   const char *type_enroll, *type_unenroll, *type_waive;  // the ledger's words
 
   List* active;             // the active expression, as a list of conditions
-  const char* active_text;  // the same as the document spells it
   ExprState* active_state;  // the same, ready to run on a row
   ExprContext* active_context;
   Bitmapset* watched;  // tournaments' columns that open and capacity mention, offset
@@ -59,7 +58,8 @@ struct Attachment {
   const char* balance_check_name;
   bool users_deferrable, tournaments_deferrable;  // foreign keys that a writer may defer
 
-  pg::SearchPath path;
+  bool users_triggered;  // a BEFORE UPDATE trigger may change what is debited
+  const char* path;      // search_path while the engine runs
   std::array<const char*, rules::statement_count> texts;
   std::array<SPIPlanPtr, rules::statement_count> plans;
 };
@@ -67,15 +67,21 @@ struct Attachment {
 // What a caller will do with the tables: decides the locks taken on them.
 enum class Access : std::uint8_t { read, write };
 
+// A policy that the session has entered: its search path is set until leave().
+struct Entered {
+  Attachment* policy;
+  int level;
+};
+
 // The policy of that name, its tables locked and its knowledge as new as the locks. Raises 42704
 // where there is none. Takes the session into the policy's search path until leave().
-Attachment* enter(const Home& home, const char* name, Access access);
+Entered enter(const Home& home, const char* name, Access access);
 
 // The policy whose enrollments table this is. Raises 55000 where there is none. Enters it as
 // above; the statement that fired the trigger holds the locks already.
-Attachment* enter_by_enrollments(const Home& home, Oid relation);
+Entered enter_by_enrollments(const Home& home, Oid relation);
 
-void leave(Attachment* policy);
+void leave(const Entered& entered);
 
 // The names of the policies whose tournaments table this is, as a list of C strings. Raises 55000
 // where there is none.
@@ -86,8 +92,9 @@ struct StoredPolicy {
   const char* name;
   const char* document;
   Oid users, tournaments, enrollments, ledger;
-  List* search_path;  // of C strings
-  bool owns_index, owns_check;
+  List* search_path;        // of C strings: what follows the tables' own schema
+  const char* built_index;  // names of what attaching built; null: adopted
+  const char* built_check;
 };
 std::optional<StoredPolicy> stored_policy(const Home& home, const char* name);
 StoredPolicy require_stored(const Home& home, const char* name);  // raises 42704
@@ -103,6 +110,9 @@ bool is_active(Attachment* policy, TupleTableSlot* row);
 
 // Raises GUARD_MISSING where a guard is missing, disabled or invalid.
 void require_guards(const Attachment* policy);
+
+// Raises GUARD_MISSING: the tournament has no counter, as after a load with triggers off.
+[[noreturn]] void raise_seat_missing(const Attachment* policy);
 [[noreturn]] void raise_guard_missing(const Attachment* policy, const char* guard, Oid relation,
                                       const char* hint);
 

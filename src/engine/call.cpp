@@ -68,11 +68,7 @@ bool seat_is_free(const Reading& reading) {
 
 std::optional<Outcome> judge_reading(const Attachment* policy, Datum tournament, Reading& reading,
                                      pg::Value max_price, PriceRule rule) {
-  if (reading.facts.tournament_found && !reading.seat.found) {
-    raise_guard_missing(policy, "enroll_seat", policy->home.seats,
-                        "The tournament has no seat counter, as after replication or a load "
-                        "with triggers off: SELECT * FROM enroll_reconcile() recounts.");
-  }
+  if (reading.facts.tournament_found && !reading.seat.found) raise_seat_missing(policy);
   reading.facts.seat_free = seat_is_free(reading);
   const std::optional<Outcome> outcome = rules::judge(reading.facts);
   if (outcome || rule == PriceRule::settled) return outcome;
@@ -133,6 +129,22 @@ Facts facts_of(const Call& call) {
   return facts;
 }
 
+Facts facts_of(const Attachment* policy, Datum user, Datum tournament, const Reading& reading,
+               Outcome outcome) {
+  Facts facts;
+  facts.policy = policy;
+  facts.user = user;
+  facts.tournament = tournament;
+  if (outcome == Outcome::full) {
+    facts.capacity = rules::allotment(reading.capacity);
+    facts.count = reading.seat.taken;
+  }
+  if (outcome == Outcome::price_changed || outcome == Outcome::insufficient_credits) {
+    facts.price = reading.price;
+  }
+  return facts;
+}
+
 namespace {
 
 pg::Rows read_key(const Call& call, Snapshot snapshot) {
@@ -175,9 +187,20 @@ void raise_row_swallowed(Oid relation) {
 void raise_row_changed(Oid relation) {
   pg::raise({"09000", psprintf("a row for table \"%s\" arrived changed", get_rel_name(relation)),
              nullptr,
-             "A BEFORE trigger changed its user, its tournament or whether it is active; the "
-             "policy's own expressions say what an enrollment looks like.",
+             "A BEFORE trigger of the table changed what the call wrote: a balance, or the user, "
+             "tournament or activity of an enrollment.",
              relation});
+}
+
+void require_unchanged(const Frame& frame) {
+  if (frame.changed) raise_row_changed(frame.policy->enrollments);
+}
+
+void require_balance(const Attachment* policy, pg::Value before, pg::Money change,
+                     pg::Value after) {
+  const bool right = before.null == after.null &&
+                     (before.null || pg::Money(before.datum) + change == pg::Money(after.datum));
+  if (!right) raise_row_changed(policy->users);
 }
 
 void require_passed(const Frame& frame) {

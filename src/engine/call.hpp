@@ -104,6 +104,10 @@ Receipt reject(rules::Outcome outcome, const Facts& facts, bool raises);
 
 Facts facts_of(const Call& call);
 
+// The facts that go with the outcome of a read.
+Facts facts_of(const Attachment* policy, Datum user, Datum tournament, const Reading& reading,
+               rules::Outcome outcome);
+
 // What a key was used for before, from one row of read_key whose columns start at `column`.
 enum class KeyUse : std::uint8_t { same_call, other_call };
 KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows& rows, uint64 row,
@@ -120,6 +124,14 @@ bool key_is_used(const Call& call, Snapshot snapshot);
 // undone. That the key is another call's may turn out only at the last step.
 inline bool needs_undo(const Call& call) { return !call.raises || !call.key.null; }
 
+// What the steps behind the first read came to.
+struct Attempt {
+  std::optional<rules::Outcome> rejection;  // no value: done, or the key is taken
+  bool key_taken = false;
+  Facts facts;      // of the rejection
+  Receipt receipt;  // of a rejection, only the enrollment that it names
+};
+
 // Raises 09000 where the table has a trigger or rule that can keep a row away. To be asked once a
 // row stayed away twice and a fresh look found no reason each time.
 void raise_if_swallowed(Oid relation);
@@ -128,7 +140,44 @@ void raise_if_swallowed(Oid relation);
 [[noreturn]] void raise_row_swallowed(Oid relation);
 [[noreturn]] void raise_row_changed(Oid relation);
 
-// After a call's own write: the door must have seen it.
+// The frame of every call: the key's answer, else that of `look` at a snapshot, else the steps
+// that `make_steps` gives, in a subtransaction where a rejection has to be undone. A key that
+// turns out to be taken at the last step starts it over.
+template <typename Look, typename MakeSteps>
+Receipt carry_out(Call& call, Look look, MakeSteps make_steps) {
+  call.start = begin_call();
+  Snapshot snapshot = pg::statement_snapshot();
+  for (int taken = 0;; ++taken) {
+    std::optional<Receipt> answer = answer_by_key(call, snapshot);
+    if (!answer) answer = look(snapshot);
+    UnregisterSnapshot(snapshot);
+    if (answer) return *answer;
+    // The key kept the ledger row away, twice, and yet was not there when looked for.
+    if (taken > 1) raise_if_swallowed(call.policy->ledger);
+    if (call.rounds++ > most_rounds) {
+      return reject(rules::Outcome::busy, facts_of(call), call.raises);
+    }
+    auto steps = make_steps();
+    const bool done = needs_undo(call) ? pg::in_subtransaction(steps) : steps();
+    const Attempt& attempt = steps.attempt;
+    if (done) return attempt.receipt;
+    snapshot = pg::fresh_snapshot(call.start);
+    if (attempt.key_taken) continue;
+    // The key first: the same call may have been done elsewhere while this one waited.
+    answer = answer_by_key(call, snapshot);
+    UnregisterSnapshot(snapshot);
+    if (answer) return *answer;
+    Receipt receipt = reject(*attempt.rejection, attempt.facts, call.raises);
+    receipt.enrollment = attempt.receipt.enrollment;
+    return receipt;
+  }
+}
+
+// After a call's own write: the door must have seen it, and seen what the call wrote.
+void require_unchanged(const Frame& frame);
 void require_passed(const Frame& frame);
+
+// What a write made of a balance must be what was asked; else a trigger changed it.
+void require_balance(const Attachment* policy, pg::Value before, pg::Money change, pg::Value after);
 
 }  // namespace pg_enroll::engine

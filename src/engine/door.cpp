@@ -25,9 +25,9 @@ void drop_aborted_frames(SubXactEvent event, SubTransactionId /*mine*/, SubTrans
   while (frames != nullptr && frames->level >= GetCurrentTransactionNestLevel()) pop_frame();
 }
 
-// A row that is active, as the door counts it.
+// A row that is active, as the door counts it. A row of no user takes a seat, too.
 struct Place {
-  Datum user;
+  std::optional<Datum> user;
   Datum tournament;
 };
 
@@ -37,8 +37,8 @@ std::optional<Place> place_of(Attachment* policy, TupleTableSlot* row) {
   bool no_tournament = false;
   const Datum user = slot_getattr(row, policy->enrollments_user, &no_user);
   const Datum tournament = slot_getattr(row, policy->enrollments_tournament, &no_tournament);
-  if (no_user || no_tournament) return std::nullopt;
-  return Place{user, tournament};
+  if (no_tournament) return std::nullopt;
+  return Place{no_user ? std::nullopt : std::optional<Datum>(user), tournament};
 }
 
 // How many seats of one tournament a statement takes, or gives back where negative.
@@ -73,28 +73,21 @@ void add_change(const Attachment* policy, Changes& changes, Datum tournament, in
 // Old and new rows of an UPDATE come in step, and most updates leave a row where it is.
 Changes changes_of(Attachment* policy, TriggerData* trigger) {
   Changes changes;
-  const TupleDesc description = RelationGetDescr(trigger->tg_relation);
-  pg::TransitionRows leaving(trigger->tg_oldtable, description);
-  pg::TransitionRows coming(trigger->tg_newtable, description);
-  for (;;) {
-    CHECK_FOR_INTERRUPTS();
-    TupleTableSlot* before_row = leaving.next();
-    TupleTableSlot* after_row = coming.next();
-    if (before_row == nullptr && after_row == nullptr) break;
-    const std::optional<Place> before = place_of(policy, before_row);
-    const std::optional<Place> after = place_of(policy, after_row);
+  pg::Transition rows(trigger);
+  while (rows.next()) {
+    const std::optional<Place> before = place_of(policy, rows.before);
+    const std::optional<Place> after = place_of(policy, rows.after);
     if (before && after && same_tournament(policy, before->tournament, after->tournament)) {
       continue;
     }
     if (before) add_change(policy, changes, before->tournament, -1);
     if (!after) continue;
     add_change(policy, changes, after->tournament, 1);
-    if (policy->users_deferrable) {
-      changes.users.add(pg::copy_key(policy->user_key, after->user));
+    if (policy->users_deferrable && after->user) {
+      changes.users.add(pg::copy_key(policy->user_key, *after->user));
     }
   }
-  leaving.close();
-  coming.close();
+  rows.close();
   return changes;
 }
 
@@ -163,12 +156,6 @@ TournamentNow read_tournament(Attachment* policy, Datum tournament, CommandId be
              "enroll_capacity"});
 }
 
-[[noreturn]] void raise_seat_missing(const Attachment* policy) {
-  raise_guard_missing(policy, "enroll_seat", policy->home.seats,
-                      "A tournament has no seat counter, as after replication or a load with "
-                      "triggers off: SELECT * FROM enroll_reconcile() recounts.");
-}
-
 // A counter that is not there: the tournament is this transaction's own and its gate has yet to
 // open the seats, or it does not exist yet and the seats stay unlimited until it comes. One that
 // others have committed should have had its counter from the start. False where somebody else
@@ -204,6 +191,15 @@ void claim_for_raw_writer(Attachment* policy, const Change& change) {
   raise_rejection(Outcome::busy, facts);
 }
 
+Seat give_back(Attachment* policy, const char* tournament, int64 count) {
+  const std::optional<Seat> seat = return_seats(policy, tournament, count);
+  if (seat) return *seat;
+  if (IsolationUsesXactSnapshot() && read_seat_now(policy, tournament).found) {
+    pg::raise_serialization_failure();
+  }
+  raise_seat_missing(policy);
+}
+
 void pass_raw_writer(Attachment* policy, Changes& changes) {
   sort_by_tournament(policy, changes.tournaments);
   lock_deferred_parents(policy, changes);
@@ -211,11 +207,8 @@ void pass_raw_writer(Attachment* policy, Changes& changes) {
     const Change& change = changes.tournaments.at[i];
     if (change.seats > 0) {
       claim_for_raw_writer(policy, change);
-    } else if (change.seats < 0 && !return_seats(policy, change.text, -change.seats)) {
-      if (IsolationUsesXactSnapshot() && read_seat_now(policy, change.text).found) {
-        pg::raise_serialization_failure();
-      }
-      raise_seat_missing(policy);
+    } else if (change.seats < 0) {
+      give_back(policy, change.text, -change.seats);
     }
   }
 }
@@ -223,32 +216,40 @@ void pass_raw_writer(Attachment* policy, Changes& changes) {
 // Whether the row is the frame's place number i.
 bool is_expected(const Frame& frame, std::size_t i, const std::optional<Place>& place) {
   return place && i < frame.count &&
-         same_tournament(frame.policy, frame.tournament, place->tournament) &&
-         pg::same_key(frame.policy->user_key, frame.users[i], place->user);
+         same_tournament(frame.policy, frame.tournament, place->tournament) && place->user &&
+         pg::same_key(frame.policy->user_key, frame.users[i], *place->user);
 }
 
-// Whether the statement did exactly what the innermost frame said a call would do.
-bool matches_frame(TriggerData* trigger, const Frame& frame) {
-  const bool inserts = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
-  const bool updates = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
-  if (frame.expected == Expected::enrollments ? !inserts : !updates) return false;
-  const TupleDesc description = RelationGetDescr(trigger->tg_relation);
-  pg::TransitionRows leaving(trigger->tg_oldtable, description);
-  pg::TransitionRows coming(trigger->tg_newtable, description);
+// Whether the trigger fires for the statement that the innermost frame announced: one of its kind,
+// as deep in triggers as the call's own statement is. A companion row that a trigger of the users
+// adds comes from one level deeper.
+bool is_announced(TriggerData* trigger, const Frame& frame) {
+  const bool kind = frame.expected == Expected::enrollments
+                        ? TRIGGER_FIRED_BY_INSERT(trigger->tg_event)
+                        : TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+  return kind && !frame.passed && !frame.refusal && !frame.changed &&
+         frame.policy->enrollments == RelationGetRelid(trigger->tg_relation) &&
+         pg::trigger_depth() == frame.trigger_depth + 1;
+}
+
+enum class Arrival : std::uint8_t { none, as_announced, changed };
+
+// What came of the announced rows. Where some met a rival, none or fewer come: the call reads
+// again, and undoes what did come.
+Arrival arrival_of(TriggerData* trigger, const Frame& frame) {
+  const bool enrolls = frame.expected == Expected::enrollments;
+  pg::Transition rows(trigger);
   bool matches = true;
-  std::size_t rows = 0;
-  for (; matches; ++rows) {
-    TupleTableSlot* before_row = leaving.next();
-    TupleTableSlot* after_row = coming.next();
-    if (before_row == nullptr && after_row == nullptr) break;
-    const std::optional<Place> before = place_of(frame.policy, before_row);
-    const std::optional<Place> after = place_of(frame.policy, after_row);
-    matches =
-        inserts ? is_expected(frame, rows, after) : is_expected(frame, rows, before) && !after;
+  std::size_t count = 0;
+  for (; rows.next(); ++count) {
+    const std::optional<Place> before = place_of(frame.policy, rows.before);
+    const std::optional<Place> after = place_of(frame.policy, rows.after);
+    matches = matches && (enrolls ? is_expected(frame, count, after)
+                                  : is_expected(frame, count, before) && !after);
   }
-  leaving.close();
-  coming.close();
-  return matches && rows == frame.count;
+  rows.close();
+  if (count < frame.count) return Arrival::none;
+  return matches ? Arrival::as_announced : Arrival::changed;
 }
 
 // What the call read has moved on: is it still open, is there still room? The seats are read with
@@ -295,11 +296,20 @@ void claim_for_call(Frame& frame) {
 
 void pass_call(Frame& frame) {
   if (frame.expected == Expected::enrollments) return claim_for_call(frame);
-  const std::optional<Seat> seat =
-      return_seats(frame.policy, frame.tournament_text, static_cast<int64>(frame.count));
-  if (!seat) raise_seat_missing(frame.policy);
-  frame.seats_left = seat->left();
+  frame.seats_left =
+      give_back(frame.policy, frame.tournament_text, static_cast<int64>(frame.count)).left();
   frame.passed = true;
+}
+
+void pass_announced(Frame& frame, TriggerData* trigger) {
+  switch (arrival_of(trigger, frame)) {
+    case Arrival::none:
+      return;
+    case Arrival::as_announced:
+      return pass_call(frame);
+    case Arrival::changed:
+      frame.changed = true;
+  }
 }
 
 }  // namespace
@@ -309,6 +319,7 @@ void push_frame(const Frame& frame) {
   *kept = frame;
   kept->outer = frames;
   kept->level = GetCurrentTransactionNestLevel();
+  kept->trigger_depth = pg::trigger_depth();
   frames = kept;
 }
 
@@ -321,19 +332,20 @@ Frame pop_frame() {
 
 void door(const Home& home, TriggerData* trigger) {
   pg::require_statement_trigger(trigger);
-  Attachment* policy = enter_by_enrollments(home, RelationGetRelid(trigger->tg_relation));
-  Frame* frame = frames;
-  const bool expected = frame != nullptr && !frame->passed && !frame->refusal &&
-                        frame->policy->enrollments == policy->enrollments;
+  const Entered entered = enter_by_enrollments(home, RelationGetRelid(trigger->tg_relation));
+  Attachment* policy = entered.policy;
+  // The active expression is the owner's, and runs with the owner's rights.
+  const pg::Identity caller = pg::become(policy->owner);
   if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) {
     empty_seats(policy);
-  } else if (expected && matches_frame(trigger, *frame)) {
-    pass_call(*frame);
+  } else if (frames != nullptr && is_announced(trigger, *frames)) {
+    pass_announced(*frames, trigger);
   } else {
     Changes changes = changes_of(policy, trigger);
     pass_raw_writer(policy, changes);
   }
-  leave(policy);
+  pg::restore(caller);
+  leave(entered);
 }
 
 void watch_aborts() {

@@ -29,9 +29,11 @@ struct Frame {
   std::optional<rules::Outcome> refusal;
   std::optional<int64> seats_left;
   std::optional<int64> allotted, taken;
+  bool changed = false;  // the rows that came are not those that the call wrote
 
   Frame* outer = nullptr;
-  int level = 0;
+  int level = 0;          // of subtransactions
+  int trigger_depth = 0;  // where the call itself stands
 };
 
 // A frame lives in the transaction's memory and not on the stack: an error may have unwound the

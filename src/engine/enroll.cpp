@@ -9,24 +9,8 @@ using pg::Money;
 using rules::Outcome;
 using rules::Statement;
 
-// What the steps behind the first read came to.
-struct Attempt {
-  std::optional<Outcome> rejection;  // no value: done, or the key is taken
-  bool key_taken = false;
-  Facts facts;
-  Receipt receipt;
-};
-
 Facts facts_of(const Call& call, const Reading& reading, Outcome outcome) {
-  Facts facts = facts_of(call);
-  if (outcome == Outcome::full) {
-    facts.capacity = rules::allotment(reading.capacity);
-    facts.count = reading.seat.taken;
-  }
-  if (outcome == Outcome::price_changed || outcome == Outcome::insufficient_credits) {
-    facts.price = reading.price;
-  }
-  return facts;
+  return facts_of(call.policy, call.user, call.tournament, reading, outcome);
 }
 
 PriceRule price_rule(const Call& call) {
@@ -67,12 +51,13 @@ class Steps {
   bool rejected(Outcome outcome) {
     attempt.rejection = outcome;
     attempt.facts = facts_of(call_, reading_, outcome);
-    attempt.receipt.enrollment = reading_.enrollment;
+    if (outcome == Outcome::already_enrolled) attempt.receipt.enrollment = reading_.enrollment;
     return false;
   }
 
-  // False where the call is to be answered, true where it is to go on.
-  bool settle(PriceRule rule) {
+  // A row stayed away from the table. False where the call is to be answered, true where it is to
+  // try again.
+  bool settle(PriceRule rule, Oid table, int times) {
     if (++call_.rounds > most_rounds) return rejected(Outcome::busy);
     const pg::Value price_before = reading_.price;
     const Snapshot snapshot = pg::fresh_snapshot(call_.start);
@@ -83,21 +68,33 @@ class Steps {
     if (attempt.key_taken) return false;
     if (rule == PriceRule::settled) reading_.price = price_before;
     if (outcome) return rejected(*outcome);
+    // In one snapshot the first read found what the write did not: no rival explains that.
+    if (IsolationUsesXactSnapshot() || times > 2) raise_if_swallowed(table);
     if (IsolationUsesXactSnapshot()) pg::raise_serialization_failure();
     return true;
   }
 
   bool debit() {
-    for (int empty = 0;; ++empty) {
-      const pg::Rows rows =
-          free() ? run(call_.policy, Statement::lock_account, {{pg::value(call_.user)}})
-                 : run(call_.policy, Statement::debit, {{pg::value(call_.user), reading_.price}});
+    const Oid users = call_.policy->users;
+    const bool charged = !free();
+    for (int times = 1;; ++times) {
+      pg::Rows rows;
+      if (!charged || call_.policy->users_triggered) {
+        rows = run(call_.policy, Statement::lock_account, {{pg::value(call_.user)}});
+        if (!rows.empty()) balance_ = rows.keep(0, 1, call_.memory);
+      }
+      if (charged) {
+        rows = run(call_.policy, Statement::debit, {{pg::value(call_.user), reading_.price}});
+      }
       if (!rows.empty()) {
-        balance_ = rows.keep(0, 1, call_.memory);
+        const pg::Value after = rows.keep(0, 1, call_.memory);
+        if (charged && call_.policy->users_triggered) {
+          require_balance(call_.policy, balance_, -Money(reading_.price.datum), after);
+        }
+        balance_ = after;
         return true;
       }
-      if (!settle(price_rule(call_))) return false;
-      if (empty > 0) raise_if_swallowed(call_.policy->users);
+      if (!settle(price_rule(call_), users, times)) return false;
     }
   }
 
@@ -125,12 +122,13 @@ class Steps {
   }
 
   bool insert() {
-    for (int empty = 0;; ++empty) {
+    for (int times = 1;; ++times) {
       Frame expected = frame();
       push_frame(expected);
       const pg::Rows rows = run(call_.policy, Statement::insert_enrollment,
                                 {{pg::value(call_.user), pg::value(call_.tournament)}});
       expected = pop_frame();
+      require_unchanged(expected);
       if (expected.refusal) return refused(expected);
       if (!rows.empty()) {
         if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);
@@ -139,8 +137,7 @@ class Steps {
         attempt.receipt.seats_left = expected.seats_left;
         return true;
       }
-      if (!settle(PriceRule::settled)) return false;
-      if (empty > 0) raise_if_swallowed(call_.policy->enrollments);
+      if (!settle(PriceRule::settled, call_.policy->enrollments, times)) return false;
     }
   }
 
@@ -172,37 +169,13 @@ class Steps {
 }  // namespace
 
 Receipt enroll(Call& call) {
-  call.start = begin_call();
-  Snapshot snapshot = pg::statement_snapshot();
-  // How often the key kept the ledger row away and yet was not there when looked for.
-  int vanished = 0;
-  for (;;) {
-    if (const std::optional<Receipt> answer = answer_by_key(call, snapshot)) {
-      UnregisterSnapshot(snapshot);
-      return *answer;
-    }
-    Reading reading;
+  Reading reading;
+  const auto first_read = [&](Snapshot snapshot) -> std::optional<Receipt> {
     const std::optional<Outcome> outcome = look(call, snapshot, price_rule(call), reading);
-    UnregisterSnapshot(snapshot);
-    if (outcome) return reject_reading(call, *outcome, reading);
-
-    Steps steps(call, reading);
-    const bool done = needs_undo(call) ? pg::in_subtransaction(steps) : steps();
-    Attempt& attempt = steps.attempt;
-    if (done) return attempt.receipt;
-    if (!attempt.key_taken) {
-      Receipt receipt = reject(*attempt.rejection, attempt.facts, call.raises);
-      if (receipt.outcome == Outcome::already_enrolled) {
-        receipt.enrollment = attempt.receipt.enrollment;
-      }
-      return receipt;
-    }
-    if (++call.rounds > most_rounds) {
-      return reject(Outcome::busy, facts_of(call, reading, Outcome::busy), call.raises);
-    }
-    if (++vanished > 1) raise_if_swallowed(call.policy->ledger);
-    snapshot = pg::fresh_snapshot(call.start);
-  }
+    if (!outcome) return std::nullopt;
+    return reject_reading(call, *outcome, reading);
+  };
+  return carry_out(call, first_read, [&] { return Steps(call, reading); });
 }
 
 Receipt can_enroll(Call& call) {

@@ -50,24 +50,18 @@ Touched touched_tournaments(const Attachment* policy, TriggerData* trigger) {
   Touched touched;
   const pg::KeyType& type = policy->tournament_key;
   const TupleDesc description = RelationGetDescr(trigger->tg_relation);
-  pg::TransitionRows leaving(trigger->tg_oldtable, description);
-  pg::TransitionRows coming(trigger->tg_newtable, description);
-  for (;;) {
-    CHECK_FOR_INTERRUPTS();
-    TupleTableSlot* before_row = leaving.next();
-    TupleTableSlot* after_row = coming.next();
-    if (before_row == nullptr && after_row == nullptr) break;
-    const std::optional<Datum> before = tournament_of(policy, before_row);
-    const std::optional<Datum> after = tournament_of(policy, after_row);
+  pg::Transition rows(trigger);
+  while (rows.next()) {
+    const std::optional<Datum> before = tournament_of(policy, rows.before);
+    const std::optional<Datum> after = tournament_of(policy, rows.after);
     const bool stays = before && after && pg::same_key(type, *before, *after);
-    if (stays && !watched_column_changed(policy, description, before_row, after_row)) continue;
+    if (stays && !watched_column_changed(policy, description, rows.before, rows.after)) continue;
     if (after) touched.changed.add(pg::copy_key(type, *after));
     if (stays) continue;
     if (before) touched.changed.add(pg::copy_key(type, *before));
     if (after) touched.opened.add(pg::key_text(type, *after));
   }
-  leaving.close();
-  coming.close();
+  rows.close();
   return touched;
 }
 
@@ -85,9 +79,9 @@ void gate(const Home& home, TriggerData* trigger) {
   List* names = policies_of_tournaments(home, RelationGetRelid(trigger->tg_relation));
   ListCell* cell;
   foreach (cell, names) {
-    Attachment* policy = enter(home, static_cast<const char*>(lfirst(cell)), Access::read);
-    gate_for(policy, trigger);
-    leave(policy);
+    const Entered entered = enter(home, static_cast<const char*>(lfirst(cell)), Access::read);
+    gate_for(entered.policy, trigger);
+    leave(entered);
   }
 }
 

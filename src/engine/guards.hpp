@@ -1,10 +1,35 @@
-// The guards inside the database: found and judged by their definition, installed and taken away.
+// The guards inside the database, found and judged by their definition.
 #pragma once
 
 #include "engine/attachment.hpp"
 #include "engine/bridge.hpp"
 
 namespace pg_enroll::engine {
+
+// What the guards are called where attaching makes them.
+inline constexpr const char* active_index_name = "uq_active_enrollment";
+inline constexpr const char* balance_check_name = "chk_credit_balance_non_negative";
+inline constexpr const char* door_names[] = {"enroll_door_insert", "enroll_door_update",
+                                             "enroll_door_delete", "enroll_door_truncate"};
+inline constexpr const char* gate_names[] = {"enroll_gate_insert", "enroll_gate_update",
+                                             "enroll_gate_delete", "enroll_gate_truncate"};
+
+// One statement trigger for each event, in the order of the names above.
+struct TriggerKind {
+  const char* event;
+  const char* referencing;
+  int16 type;
+  bool wants_old, wants_new;
+};
+inline constexpr TriggerKind trigger_kinds[] = {
+    {"INSERT", "REFERENCING NEW TABLE AS new_rows", TRIGGER_TYPE_INSERT, false, true},
+    {"UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows", TRIGGER_TYPE_UPDATE, true,
+     true},
+    {"DELETE", "REFERENCING OLD TABLE AS old_rows", TRIGGER_TYPE_DELETE, true, false},
+    {"TRUNCATE", "", TRIGGER_TYPE_TRUNCATE, false, false},
+};
+
+Oid trigger_function(const Home& home, const char* name);
 
 // An expression of the catalogs' parser in the form that the planner compares: a list of
 // conditions, constants folded. NULL counts as true where it is a check.
@@ -17,11 +42,8 @@ void inspect_guards(Attachment* policy, const PolicyTexts& texts);
 void visit_guards(const Home& home, const char* policy, void (*visit)(void* state, const Guard&),
                   void* state);
 
-// Creates the ready-made tables in the schema, attaches them and seeds their seats. Acts as the
-// current user.
-void create_tables(const Home& home, Oid schema, const char* policy);
-
-// Takes the guards away that attaching brought, and forgets the policy and its seats.
-void detach(const Home& home, const char* policy);
+// Raises 42501 where others than the owner may create in the schema: an object of theirs could
+// slip under an expression of the policy. Superusers and the database's owner are trusted.
+void refuse_open_schema(Oid schema, Oid owner);
 
 }  // namespace pg_enroll::engine

@@ -34,23 +34,9 @@ struct Entry {
   bool takes_part() const { return !rejection && !replayed; }
 };
 
-Facts facts_of(const ManyCall& call, std::size_t i, const Reading& reading, Outcome outcome) {
-  Facts facts;
-  facts.policy = call.policy;
-  facts.user = call.users[i];
-  facts.tournament = call.tournament;
-  if (outcome == Outcome::full) {
-    facts.capacity = rules::allotment(reading.capacity);
-    facts.count = reading.seat.taken;
-  }
-  if (outcome == Outcome::price_changed || outcome == Outcome::insufficient_credits) {
-    facts.price = reading.price;
-  }
-  return facts;
-}
-
 void reject_entry(const ManyCall& call, Entry& entry, std::size_t i, Outcome outcome) {
-  entry.rejection = Rejection{outcome, facts_of(call, i, entry.reading, outcome)};
+  entry.rejection = Rejection{
+      outcome, facts_of(call.policy, call.users[i], call.tournament, entry.reading, outcome)};
 }
 
 // For each text the position of the first one that is equal to it.
@@ -129,7 +115,7 @@ class Round {
                                  users_of_call(), pg::value(call_.tournament)}},
                                snapshot);
     for (uint64 row = 0; row < rows.count(); ++row) {
-      const auto i = static_cast<std::size_t>(DatumGetInt64(rows.at(row, 1).datum)) - 1;
+      const std::size_t i = ordinal_of(rows, row);
       Entry& entry = entries_[i];
       if (use_of_key(call_.policy, Operation::enroll, rows, row, 2) == KeyUse::same_call) {
         entry.replayed = true;
@@ -145,7 +131,7 @@ class Round {
                                {{users_of_call(), pg::value(call_.tournament)}}, snapshot);
     seat_ = read_seat(call_.policy, call_.tournament_text, snapshot);
     for (uint64 row = 0; row < rows.count(); ++row) {
-      const auto i = static_cast<std::size_t>(DatumGetInt64(rows.at(row, 1).datum)) - 1;
+      const std::size_t i = ordinal_of(rows, row);
       entries_[i].reading = reading_of(rows, row, 2, call_.memory);
       entries_[i].reading.seat = seat_;
     }
@@ -198,16 +184,20 @@ class Round {
     }
   }
 
-  // Whether as many rows came as were meant to. Where the same table falls short twice and the
-  // look in between found no reason, a trigger of the table may have kept its rows away.
+  // Whether as many rows came as were meant to. Where the same table falls short for the same users
+  // again, though the look in between found no reason, a trigger may have kept its rows away.
   bool complete(uint64 came, std::size_t meant, Oid table) {
     if (came == meant) return true;
-    if (OidIsValid(table) && table == fell_short_) raise_if_swallowed(table);
+    const bool again = OidIsValid(table) && table == fell_short_ && count_ == count_before_ &&
+                       std::equal(members_, members_ + count_, members_before_);
+    if (again) raise_if_swallowed(table);
     fell_short_ = table;
     return false;
   }
 
   void collect() {
+    members_before_ = members_;
+    count_before_ = count_;
     count_ = takers();
     members_ = array_of<std::size_t>(count_);
     users_ = array_of<Datum>(count_);
@@ -223,18 +213,15 @@ class Round {
     user_array_ = pg::value(pg::key_array(call_.policy->user_key, users_, count_));
   }
 
-  // Keeps the balance that came back for each user.
-  void keep_balances(const pg::Rows& rows, const std::size_t* payers) {
-    for (uint64 row = 0; row < rows.count(); ++row) {
-      const auto ordinal = static_cast<std::size_t>(DatumGetInt64(rows.at(row, 1).datum)) - 1;
-      const std::size_t member = payers == nullptr ? ordinal : payers[ordinal];
-      balances_[member] = rows.keep(row, 2, call_.memory);
-    }
+  static std::size_t ordinal_of(const pg::Rows& rows, uint64 row) {
+    return static_cast<std::size_t>(DatumGetInt64(rows.at(row, 1).datum)) - 1;
   }
 
   bool lock_accounts() {
     const pg::Rows rows = run(call_.policy, Statement::lock_account_many, {{user_array_}});
-    keep_balances(rows, nullptr);
+    for (uint64 row = 0; row < rows.count(); ++row) {
+      balances_[ordinal_of(rows, row)] = rows.keep(row, 2, call_.memory);
+    }
     return complete(rows.count(), count_, InvalidOid);
   }
 
@@ -253,7 +240,12 @@ class Round {
     const pg::Rows rows = run(call_.policy, Statement::debit_many,
                               {{pg::value(pg::key_array(call_.policy->user_key, users, paying)),
                                 pg::value(pg::numeric_array(prices, paying))}});
-    keep_balances(rows, payers);
+    for (uint64 row = 0; row < rows.count(); ++row) {
+      const std::size_t k = payers[ordinal_of(rows, row)];
+      const pg::Value after = rows.keep(row, 2, call_.memory);
+      require_balance(call_.policy, balances_[k], -Money(prices_[k].datum), after);
+      balances_[k] = after;
+    }
     return complete(rows.count(), paying, call_.policy->users);
   }
 
@@ -289,6 +281,7 @@ class Round {
     const pg::Rows rows = run(call_.policy, Statement::insert_enrollment_many,
                               {{user_array_, pg::value(call_.tournament)}});
     frame = pop_frame();
+    require_unchanged(frame);
     if (frame.refusal) return complete(0, count_, InvalidOid);
     keep_enrollments(rows);
     if (!complete(rows.count(), count_, call_.policy->enrollments)) return false;
@@ -335,7 +328,10 @@ class Round {
   Datum* enrollments_ = nullptr;
   pg::Value user_array_;
   std::optional<int64> seats_left_;
-  Oid fell_short_ = InvalidOid;  // the table that the round before fell short of
+  // The round before: who took part, and the table that fell short.
+  const std::size_t* members_before_ = nullptr;
+  std::size_t count_before_ = 0;
+  Oid fell_short_ = InvalidOid;
 };
 
 Receipt receipt_of(const Entry* entries, std::size_t i) {

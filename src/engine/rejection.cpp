@@ -35,19 +35,6 @@ void append_key(StringInfo json, const char* name, const pg::KeyType& type, Datu
   }
 }
 
-void append_tournament(StringInfo json, const Facts& facts) {
-  if (facts.tournament) {
-    append_key(json, "tournament", facts.policy->tournament_key, *facts.tournament);
-  } else if (facts.tournament_text != nullptr) {
-    append_name(json, "tournament");
-    if (facts.policy->tournament_key.family == pg::KeyFamily::integer) {
-      appendStringInfoString(json, facts.tournament_text);
-    } else {
-      escape_json(json, facts.tournament_text);
-    }
-  }
-}
-
 const char* hint_of(Outcome outcome) {
   switch (outcome) {
     case Outcome::idempotency_mismatch:
@@ -125,7 +112,9 @@ const char* facts_json(const Facts& facts) {
   appendStringInfoChar(&json, '{');
   append_text(&json, "policy", facts.policy->name);
   if (facts.user) append_key(&json, "user", facts.policy->user_key, *facts.user);
-  append_tournament(&json, facts);
+  if (facts.tournament) {
+    append_key(&json, "tournament", facts.policy->tournament_key, *facts.tournament);
+  }
   append_number(&json, "capacity", facts.capacity);
   append_number(&json, "count", facts.count);
   if (!facts.price.null) {

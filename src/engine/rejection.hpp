@@ -11,7 +11,6 @@ struct Facts {
   const Attachment* policy = nullptr;
   std::optional<Datum> user;
   std::optional<Datum> tournament;
-  const char* tournament_text = nullptr;  // in place of tournament, where only the text is known
   const char* guard = nullptr;
   std::optional<int64> capacity;
   std::optional<int64> count;

@@ -126,11 +126,13 @@ void reallot(Attachment* policy, const Datum* tournaments, std::size_t count) {
 }
 
 void empty_seats(Attachment* policy) {
+  run_fresh(policy, Statement::seat_lock_all, {{pg::text_value(policy->name)}});
   run_fresh(policy, Statement::seat_empty,
             {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
 }
 
 void close_seats(Attachment* policy) {
+  run_fresh(policy, Statement::seat_lock_all, {{pg::text_value(policy->name)}});
   run_fresh(policy, Statement::seat_close,
             {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
 }

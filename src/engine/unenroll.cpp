@@ -49,16 +49,9 @@ Money refund_of(const Attachment* policy, const Terms& terms) {
   return held;
 }
 
-// What the steps behind the first read came to.
-struct Attempt {
-  std::optional<Outcome> rejection;  // no value: done, or the key is taken
-  bool key_taken = false;
-  Receipt receipt;
-};
-
 class Steps {
  public:
-  explicit Steps(Call& call) : call_(call) {}
+  explicit Steps(Call& call) : call_(call) { attempt.facts = facts_of(call); }
 
   Attempt attempt;
 
@@ -66,8 +59,8 @@ class Steps {
   bool operator()() { return withdraw() && credit() && write_ledger(); }
 
  private:
-  // False where the call is to be answered, true where it is to go on.
-  bool settle() {
+  // A row stayed away. False where the call is to be answered, true where it is to try again.
+  bool settle(Oid table, int times) {
     if (++call_.rounds > most_rounds) {
       attempt.rejection = Outcome::busy;
       return false;
@@ -77,6 +70,8 @@ class Steps {
     if (!attempt.key_taken) attempt.rejection = look(call_, snapshot, terms_);
     UnregisterSnapshot(snapshot);
     if (attempt.key_taken || attempt.rejection) return false;
+    // In one snapshot the first read found what the write did not: no rival explains that.
+    if (IsolationUsesXactSnapshot() || times > 2) raise_if_swallowed(table);
     if (IsolationUsesXactSnapshot()) pg::raise_serialization_failure();
     return true;
   }
@@ -84,7 +79,7 @@ class Steps {
   // Locks the account, reads what the enrollment is worth, and only then withdraws it: nobody
   // else's call can change what was paid in between.
   bool withdraw() {
-    for (int empty = 0;; ++empty) {
+    for (int times = 1;; ++times) {
       const pg::Rows account =
           run(call_.policy, Statement::lock_account, {{pg::value(call_.user)}});
       if (!account.empty()) {
@@ -95,8 +90,8 @@ class Steps {
         UnregisterSnapshot(snapshot);
         if (!gone && withdraw_row()) return true;
       }
-      if (!settle()) return false;
-      if (empty > 0) raise_if_swallowed(call_.policy->enrollments);
+      const Oid missed = account.empty() ? call_.policy->users : call_.policy->enrollments;
+      if (!settle(missed, times)) return false;
     }
   }
 
@@ -114,6 +109,7 @@ class Steps {
         run(call_.policy, Statement::withdraw_enrollment,
             {{pg::value(call_.user), pg::value(call_.tournament), terms_.enrollment}});
     frame = pop_frame();
+    require_unchanged(frame);
     if (rows.empty()) return false;
     if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);
     require_passed(frame);
@@ -131,7 +127,9 @@ class Steps {
           run(call_.policy, Statement::credit, {{pg::value(call_.user), refund.value()}});
       // The account is locked, so no rival can have kept the row away.
       if (rows.empty()) raise_row_swallowed(call_.policy->users);
-      balance_ = rows.keep(0, 1, call_.memory);
+      const pg::Value after = rows.keep(0, 1, call_.memory);
+      require_balance(call_.policy, balance_, refund, after);
+      balance_ = after;
     }
     attempt.receipt.balance_after = balance_;
     return true;
@@ -156,30 +154,13 @@ class Steps {
 }  // namespace
 
 Receipt unenroll(Call& call) {
-  call.start = begin_call();
-  Snapshot snapshot = pg::statement_snapshot();
-  // How often the key kept the ledger row away and yet was not there when looked for.
-  int vanished = 0;
-  for (;;) {
-    if (const std::optional<Receipt> answer = answer_by_key(call, snapshot)) {
-      UnregisterSnapshot(snapshot);
-      return *answer;
-    }
+  const auto first_read = [&](Snapshot snapshot) -> std::optional<Receipt> {
     Terms terms;
     const std::optional<Outcome> outcome = look(call, snapshot, terms);
-    UnregisterSnapshot(snapshot);
-    if (outcome) return reject(*outcome, facts_of(call), call.raises);
-
-    Steps steps(call);
-    const bool done = needs_undo(call) ? pg::in_subtransaction(steps) : steps();
-    if (done) return steps.attempt.receipt;
-    if (!steps.attempt.key_taken) {
-      return reject(*steps.attempt.rejection, facts_of(call), call.raises);
-    }
-    if (++call.rounds > most_rounds) return reject(Outcome::busy, facts_of(call), call.raises);
-    if (++vanished > 1) raise_if_swallowed(call.policy->ledger);
-    snapshot = pg::fresh_snapshot(call.start);
-  }
+    if (!outcome) return std::nullopt;
+    return reject(*outcome, facts_of(call), call.raises);
+  };
+  return carry_out(call, first_read, [&] { return Steps(call); });
 }
 
 Receipt quote_unenroll(Call& call) {
@@ -187,6 +168,7 @@ Receipt quote_unenroll(Call& call) {
   const std::optional<Outcome> outcome = look(call, GetActiveSnapshot(), terms);
   if (outcome) return reject(*outcome, facts_of(call), call.raises);
   const Seat seat = read_seat(call.policy, call.tournament_text, GetActiveSnapshot());
+  if (!seat.found) raise_seat_missing(call.policy);
   const Money refund = refund_of(call.policy, terms);
   Receipt receipt;
   receipt.outcome = Outcome::refundable;

@@ -25,6 +25,7 @@ extern "C" {
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
@@ -51,6 +52,7 @@ extern "C" {
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/json.h"
@@ -69,55 +71,6 @@ extern "C" {
 #pragma GCC diagnostic pop
 
 namespace pg_enroll::pg {
-
-// The search path that plans are made and run under. Before version 17 an override is pushed;
-// since then a setting is made for a nest level of its own. Either ends with its transaction.
-struct SearchPath {
-#if PG_VERSION_NUM < 170000
-  OverrideSearchPath* path;
-#else
-  const char* setting;
-  int level;
-#endif
-};
-
-inline SearchPath make_search_path(List* schemas) {
-#if PG_VERSION_NUM < 170000
-  auto* path = static_cast<OverrideSearchPath*>(palloc0(sizeof(OverrideSearchPath)));
-  path->schemas = list_copy(schemas);
-  path->addCatalog = true;
-  return {path};
-#else
-  StringInfoData setting;
-  initStringInfo(&setting);
-  appendStringInfoString(&setting, "pg_catalog");
-  ListCell* cell;
-  foreach (cell, schemas) {
-    const char* name = get_namespace_name(lfirst_oid(cell));
-    if (name != nullptr) appendStringInfo(&setting, ", %s", quote_identifier(name));
-  }
-  appendStringInfoString(&setting, ", pg_temp");
-  return {setting.data, 0};
-#endif
-}
-
-inline void push_search_path(SearchPath& path) {
-#if PG_VERSION_NUM < 170000
-  PushOverrideSearchPath(path.path);
-#else
-  path.level = NewGUCNestLevel();
-  set_config_option("search_path", path.setting, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                    0, false);
-#endif
-}
-
-inline void pop_search_path([[maybe_unused]] SearchPath& path) {
-#if PG_VERSION_NUM < 170000
-  PopOverrideSearchPath();
-#else
-  AtEOXact_GUC(true, path.level);
-#endif
-}
 
 // The columns of a relation that one query level selects, as attribute numbers less
 // FirstLowInvalidHeapAttributeNumber.

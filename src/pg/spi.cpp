@@ -47,6 +47,25 @@ void Rows::release() {
   count_ = 0;
 }
 
+int push_search_path(const char* path) {
+  if (strcmp(namespace_search_path, path) == 0) return 0;
+  const int level = NewGUCNestLevel();
+  set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                    false);
+  return level;
+}
+
+void pop_search_path(int level) {
+  if (level > 0) AtEOXact_GUC(true, level);
+}
+
+Identity become_restricted(Oid role) {
+  const Identity before = become(role);
+  SetUserIdAndSecContext(role, before.security | SECURITY_LOCAL_USERID_CHANGE |
+                                   SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);
+  return before;
+}
+
 Identity become(Oid role) {
   Identity before;
   GetUserIdAndSecContext(&before.user, &before.security);
@@ -89,6 +108,14 @@ Rows run_fresh(SPIPlanPtr plan, Oid role, Values parameters) {
       IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : InvalidSnapshot;
   CommandCounterIncrement();
   return execute_plan(plan, role, parameters, GetLatestSnapshot(), crosscheck, false);
+}
+
+Rows query(const char* sql, int parameters, Oid* types, Datum* values) {
+  const MemoryContext context = CurrentMemoryContext;
+  const int result = SPI_execute_with_args(sql, parameters, types, values, nullptr, false, 0);
+  MemoryContextSwitchTo(context);
+  if (result < 0) elog(ERROR, "SPI_execute_with_args: %s", SPI_result_code_string(result));
+  return {SPI_tuptable, SPI_processed};
 }
 
 void execute(const char* sql) {
@@ -137,6 +164,40 @@ bool in_subtransaction(bool (*step)(void*), void* state) {
   }
   PG_END_TRY();
   return keep;
+}
+
+bool finds_all_objects(void (*step)(void*), void* state) {
+  const MemoryContext context = CurrentMemoryContext;
+  const ResourceOwner owner = CurrentResourceOwner;
+  volatile bool found = true;
+
+  BeginInternalSubTransaction(nullptr);
+  MemoryContextSwitchTo(context);
+  PG_TRY();
+  {
+    step(state);
+    ReleaseCurrentSubTransaction();
+  }
+  PG_CATCH();
+  {
+    MemoryContextSwitchTo(context);
+    ErrorData* error = CopyErrorData();
+    FlushErrorState();
+    RollbackAndReleaseCurrentSubTransaction();
+    CurrentResourceOwner = owner;
+    if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != MAKE_SQLSTATE('4', '2', '0', '0', '0')) {
+      ReThrowError(error);
+    }
+    found = false;
+  }
+  PG_END_TRY();
+  MemoryContextSwitchTo(context);
+  CurrentResourceOwner = owner;
+  return found;
+}
+
+int trigger_depth() {
+  return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, static_cast<Datum>(0)));
 }
 
 }  // namespace pg_enroll::pg

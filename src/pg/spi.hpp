@@ -52,6 +52,11 @@ class Rows {
   uint64 count_ = 0;
 };
 
+// Sets search_path for what follows, as a function's SET clause does: functions below may set their
+// own. Answers the level to end it by; 0 where the path was that already. An abort ends it, too.
+int push_search_path(const char* path);
+void pop_search_path(int level);
+
 struct Identity {
   Oid user;
   int security;
@@ -61,6 +66,9 @@ struct Identity {
 // not forced on it, yet deferred constraints stay allowed. An abort undoes it, too.
 Identity become(Oid role);
 void restore(Identity identity);
+
+// The same for looking at what a role has defined: nothing that runs meanwhile can outlive it.
+Identity become_restricted(Oid role);
 
 // SPI leaves its own memory context behind it; everything here restores the caller's.
 
@@ -81,6 +89,9 @@ Rows read(SPIPlanPtr plan, Oid role, Values parameters, Snapshot snapshot);
 // would change must be visible to the transaction's own snapshot too, else it is 40001.
 Rows run_fresh(SPIPlanPtr plan, Oid role, Values parameters);
 
+// A statement that is used once, as the current user.
+Rows query(const char* sql, int parameters, Oid* types, Datum* values);
+
 // Utility commands, as the current user.
 void execute(const char* sql);
 
@@ -94,6 +105,13 @@ Snapshot statement_snapshot();
 // Runs the step in a subtransaction of its own and keeps its work where the step says so. An
 // error rolls the subtransaction back and flies on.
 bool in_subtransaction(bool (*step)(void*), void* state);
+
+// Runs the step in a subtransaction that is undone at once where an error of class 42 (an undefined
+// or inaccessible object) is met. True where there was none.
+bool finds_all_objects(void (*step)(void*), void* state);
+
+// How deep in triggers the session is: 0 outside of any.
+int trigger_depth();
 
 template <typename Step>
 bool in_subtransaction(Step& step) {

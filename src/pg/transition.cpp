@@ -2,24 +2,36 @@
 
 namespace pg_enroll::pg {
 
-TransitionRows::TransitionRows(Tuplestorestate* rows, TupleDesc description) : rows_(rows) {
-  if (rows_ == nullptr) return;
-  pointer_ = tuplestore_alloc_read_pointer(rows_, EXEC_FLAG_REWIND);
-  tuplestore_select_read_pointer(rows_, pointer_);
-  tuplestore_rescan(rows_);
-  slot_ = MakeSingleTupleTableSlot(description, &TTSOpsMinimalTuple);
+Transition::Transition(TriggerData* trigger)
+    : old_rows_(open(trigger->tg_oldtable, RelationGetDescr(trigger->tg_relation))),
+      new_rows_(open(trigger->tg_newtable, RelationGetDescr(trigger->tg_relation))) {}
+
+Transition::Reader Transition::open(Tuplestorestate* rows, TupleDesc description) {
+  if (rows == nullptr) return {};
+  const int pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
+  tuplestore_select_read_pointer(rows, pointer);
+  tuplestore_rescan(rows);
+  return {rows, pointer, MakeSingleTupleTableSlot(description, &TTSOpsMinimalTuple)};
 }
 
-TupleTableSlot* TransitionRows::next() {
-  if (rows_ == nullptr) return nullptr;
-  tuplestore_select_read_pointer(rows_, pointer_);
-  return tuplestore_gettupleslot(rows_, true, false, slot_) ? slot_ : nullptr;
+TupleTableSlot* Transition::read(const Reader& reader) {
+  if (reader.rows == nullptr) return nullptr;
+  tuplestore_select_read_pointer(reader.rows, reader.pointer);
+  const bool found = tuplestore_gettupleslot(reader.rows, true, false, reader.slot);
+  return found ? reader.slot : nullptr;
 }
 
-void TransitionRows::close() {
-  if (slot_ != nullptr) ExecDropSingleTupleTableSlot(slot_);
-  slot_ = nullptr;
-  rows_ = nullptr;
+bool Transition::next() {
+  CHECK_FOR_INTERRUPTS();
+  before = read(old_rows_);
+  after = read(new_rows_);
+  return before != nullptr || after != nullptr;
+}
+
+void Transition::close() {
+  for (const Reader& reader : {old_rows_, new_rows_}) {
+    if (reader.slot != nullptr) ExecDropSingleTupleTableSlot(reader.slot);
+  }
 }
 
 void require_statement_trigger(TriggerData* trigger) {

@@ -6,20 +6,30 @@
 
 namespace pg_enroll::pg {
 
-// Reads one transition table from its start. Several readers do not disturb one another.
-class TransitionRows {
+// Reads the old and the new rows of a trigger in step, as an UPDATE brings them; an INSERT has no
+// old rows, a DELETE no new ones. Several readers do not disturb one another.
+class Transition {
  public:
-  // rows may be null, which reads as an empty table.
-  TransitionRows(Tuplestorestate* rows, TupleDesc description);
+  explicit Transition(TriggerData* trigger);
 
-  // The next row, valid until the call after; null at the end.
-  TupleTableSlot* next();
+  // The next pair, valid until the call after; false at the end. Either row may be null.
+  bool next();
   void close();
 
+  TupleTableSlot* before = nullptr;
+  TupleTableSlot* after = nullptr;
+
  private:
-  Tuplestorestate* rows_;
-  int pointer_ = -1;
-  TupleTableSlot* slot_ = nullptr;
+  struct Reader {
+    Tuplestorestate* rows;
+    int pointer;
+    TupleTableSlot* slot;
+  };
+  static Reader open(Tuplestorestate* rows, TupleDesc description);
+  static TupleTableSlot* read(const Reader& reader);
+
+  Reader old_rows_;
+  Reader new_rows_;
 };
 
 // A list that grows; the rows of one COPY may be millions.

@@ -49,6 +49,15 @@ string numeric(string_view expression) {
   return "(" + string(expression) + ")::pg_catalog.numeric";
 }
 
+constexpr const char* seat_columns =
+    " AS s (policy, tournament, stripe, taken, allotted, capacity, epoch) ";
+constexpr const char* seat_conflict = " ON CONFLICT (policy, tournament, stripe) ";
+
+// An epoch is never used twice: not in one transaction, and not after a restore.
+string next_epoch(string_view xid) {
+  return "GREATEST(s.epoch OPERATOR(pg_catalog.+) 1, " + string(xid) + ")";
+}
+
 bool is_word(char c) {
   return c == '_' || c == '$' || std::isalnum(static_cast<unsigned char>(c)) != 0 ||
          static_cast<unsigned char>(c) >= 0x80;
@@ -100,6 +109,7 @@ class Writer {
   string lock_rows(string_view table, string_view key) const;
   string count_enrollments() const;
   string seat(Statement statement) const;
+  string seat_recount(Statement statement) const;
 
   string user_key(string_view alias) const { return column(alias, p_.users.key); }
   string tournament_key(string_view alias) const { return column(alias, p_.tournaments.key); }
@@ -339,22 +349,11 @@ string Writer::seat(Statement statement) const {
   const string one = mine +
                      " AND s.tournament OPERATOR(pg_catalog.=) $2 AND s.stripe "
                      "OPERATOR(pg_catalog.=) 0";
-  const string counted =
-      "(SELECT c.tournament COLLATE \"C\" AS tournament, c.taken, c.capacity, CASE WHEN "
-      "c.capacity OPERATOR(pg_catalog.<) 0 THEN 0 ELSE c.capacity END AS allotted FROM ROWS FROM "
-      "(pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) AS "
-      "c(tournament, taken, capacity)) AS c";
-  const auto next_epoch = [](string_view xid) {
-    return "GREATEST(s.epoch OPERATOR(pg_catalog.+) 1, " + string(xid) + ")";
-  };
   const string claim =
       "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.+) $3 WHERE " + one +
       " AND (s.allotted IS NULL OR s.taken OPERATOR(pg_catalog.+) $3 OPERATOR(pg_catalog.<=) "
       "s.allotted)";
-  const string insert = "INSERT INTO " + seats +
-                        " AS s (policy, tournament, stripe, taken, allotted, capacity, "
-                        "epoch) ";
-  const string conflict = " ON CONFLICT (policy, tournament, stripe) ";
+  const string insert = "INSERT INTO " + seats + seat_columns;
   switch (statement) {
     case Statement::seat_claim:
       return claim + " RETURNING s.taken, s.allotted";
@@ -368,16 +367,19 @@ string Writer::seat(Statement statement) const {
     case Statement::seat_open:
       return insert +
              "SELECT $1, c.tournament, 0, 0, 0, 0, $3 FROM pg_catalog.unnest($2) AS "
-             "c(tournament) ORDER BY c.tournament" +
-             conflict + "DO NOTHING";
+             "c(tournament) ORDER BY c.tournament COLLATE \"C\"" +
+             seat_conflict + "DO NOTHING";
     case Statement::seat_open_taken:
-      return insert + "VALUES ($1, $2, 0, $3, $4, $5, $6)" + conflict +
+      return insert + "VALUES ($1, $2, 0, $3, $4, $5, $6)" + seat_conflict +
              "DO NOTHING RETURNING s.taken, s.allotted";
     case Statement::seat_lock:
       return "SELECT FROM " + seats + " AS s WHERE " + mine +
              " AND s.tournament "
              "OPERATOR(pg_catalog.=) ANY ($2) ORDER BY s.tournament, s.stripe "
              "FOR NO KEY UPDATE OF s";
+    case Statement::seat_lock_all:
+      return "SELECT FROM " + seats + " AS s WHERE " + mine +
+             " ORDER BY s.tournament, s.stripe FOR NO KEY UPDATE OF s";
     case Statement::seat_allot:
       return "UPDATE " + seats +
              " AS s SET allotted = $3, capacity = $4, epoch = " + next_epoch("$5") + " WHERE " +
@@ -388,6 +390,21 @@ string Writer::seat(Statement statement) const {
     case Statement::seat_close:
       return "UPDATE " + seats +
              " AS s SET allotted = 0, capacity = 0, epoch = " + next_epoch("$2") + " WHERE " + mine;
+    default:
+      return seat_recount(statement);
+  }
+}
+
+// Setting the counters right: what was counted comes as arrays of tournament, taken and capacity.
+string Writer::seat_recount(Statement statement) const {
+  const string seats(c_.seats);
+  const string mine = "s.policy OPERATOR(pg_catalog.=) $1";
+  const string counted =
+      "(SELECT c.tournament COLLATE \"C\" AS tournament, c.taken, c.capacity, CASE WHEN "
+      "c.capacity OPERATOR(pg_catalog.<) 0 THEN 0 ELSE c.capacity END AS allotted FROM ROWS FROM "
+      "(pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) AS "
+      "c(tournament, taken, capacity)) AS c";
+  switch (statement) {
     case Statement::seat_compare:
       return "SELECT COALESCE(s.tournament, c.tournament), s.taken, c.taken, s.allotted, "
              "c.allotted, c.capacity FROM " +
@@ -397,8 +414,9 @@ string Writer::seat(Statement statement) const {
              "OR s.allotted IS DISTINCT FROM c.allotted "
              "OR s.capacity IS DISTINCT FROM c.capacity ORDER BY 1";
     case Statement::seat_recount:
-      return insert + "SELECT $1, c.tournament, 0, c.taken, c.allotted, c.capacity, $5 FROM " +
-             counted + " ORDER BY c.tournament" + conflict +
+      return "INSERT INTO " + seats + seat_columns +
+             "SELECT $1, c.tournament, 0, c.taken, c.allotted, c.capacity, $5 FROM " + counted +
+             " ORDER BY c.tournament" + seat_conflict +
              "DO UPDATE SET taken = EXCLUDED.taken, allotted = EXCLUDED.allotted, "
              "capacity = EXCLUDED.capacity, epoch = " +
              next_epoch("EXCLUDED.epoch");
@@ -520,6 +538,8 @@ Signature signature(Statement statement) noexcept {
       return {{P::text, P::texts, P::bigint}, seats};
     case Statement::seat_open_taken:
       return {{P::text, P::text, P::bigint, P::bigint, P::bigint, P::bigint}, seats};
+    case Statement::seat_lock_all:
+      return {{P::text}, seats};
     case Statement::seat_lock:
     case Statement::seat_remove:
       return {{P::text, P::texts}, seats};

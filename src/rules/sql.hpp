@@ -45,6 +45,7 @@ enum class Statement : std::uint8_t {
   seat_open,
   seat_open_taken,
   seat_lock,
+  seat_lock_all,
   seat_allot,
   seat_empty,
   seat_close,

@@ -1,0 +1,234 @@
+# Every function and every kind of raw statement at once, one call in a transaction, over the
+# same few users and tournaments, which are deleted and made anew under way. No call deadlocks,
+# nobody is told anything outside the contract, and every rule holds in the end.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use Test::More;
+
+use EnrollTest;
+
+my $rounds = 1500;
+my ($users, $tournaments) = (120, 14);
+
+# Nobody changes or deletes these first tournaments, so in them capacity must hold to the seat.
+my $steady = 4;
+
+sub one_of { return $_[ rand @_ ] }
+sub a_user { return 1 + int rand $users }
+sub a_tournament { return 1 + int rand $tournaments }
+sub a_changing_one { return $steady + 1 + int rand $tournaments - $steady }
+sub a_pair { return (a_user(), a_tournament()) }
+
+# A pair out of fewer, with its key: the same calls come again, and a quarter of the users share
+# their keys with another.
+sub a_pair_and_key
+{
+    my ($operation) = @_;
+    my ($user, $tournament) = (1 + int rand 40, a_tournament());
+    return ($user, $tournament, sprintf '%s %d %d', $operation, $user % 35, $tournament);
+}
+
+sub a_group
+{
+    my %group = map { a_user() => 1 } 1 .. 2 + int rand 6;
+    return [ keys %group ];
+}
+
+# What a call may come to. Raw statements come to OK, or an SQLSTATE and its constraint.
+my $entry = 'ENROLLED|FULL|NOT_OPEN|TOURNAMENT_NOT_FOUND|USER_NOT_FOUND|ALREADY_ENROLLED';
+my $exit = 'UNENROLLED|NOT_ENROLLED|TOURNAMENT_NOT_FOUND|USER_NOT_FOUND';
+my $keyed = 'REPLAYED|IDEMPOTENCY_MISMATCH';
+my $row = 'OK|23514 enroll_capacity|23505 uq_active_enrollment|23503 enrollments_\w+_fkey';
+
+# Each kind of call: how often, its statement, its arguments, what it may come to.
+my %kind = (
+    enroll => [ 14, 'SELECT * FROM enroll($1::bigint, $2::bigint)',
+        \&a_pair, "$entry|INSUFFICIENT_CREDITS" ],
+    'enroll, untyped' => [ 3, 'SELECT * FROM enroll($1, $2)',
+        \&a_pair, "$entry|INSUFFICIENT_CREDITS" ],
+    'enroll, with a key' => [ 5, 'SELECT * FROM enroll($1::bigint, $2::bigint, $3)',
+        sub { a_pair_and_key('enroll') }, "$entry|INSUFFICIENT_CREDITS|$keyed" ],
+    'enroll, at most' => [ 3, 'SELECT * FROM enroll($1::bigint, $2::bigint, max_price => $3)',
+        sub { (a_pair(), int rand 12) }, "$entry|INSUFFICIENT_CREDITS|PRICE_CHANGED" ],
+    try_enroll => [ 10, 'SELECT * FROM try_enroll($1::bigint, $2::bigint)',
+        \&a_pair, "$entry|INSUFFICIENT_CREDITS" ],
+    'try_enroll, with a key' => [ 4, 'SELECT * FROM try_enroll($1::bigint, $2::bigint, $3)',
+        sub { a_pair_and_key('enroll') }, "$entry|INSUFFICIENT_CREDITS|$keyed" ],
+    unenroll => [ 8, 'SELECT * FROM unenroll($1::bigint, $2::bigint)', \&a_pair, $exit ],
+    'unenroll, with a key' => [ 4, 'SELECT * FROM unenroll($1::bigint, $2::bigint, $3)',
+        sub { a_pair_and_key('unenroll') }, "$exit|$keyed" ],
+    try_unenroll => [ 8, 'SELECT * FROM try_unenroll($1::bigint, $2::bigint)', \&a_pair, $exit ],
+    can_enroll => [ 4, 'SELECT * FROM can_enroll($1::bigint, $2::bigint)',
+        \&a_pair, "$entry|INSUFFICIENT_CREDITS|ELIGIBLE" ],
+    quote_unenroll => [ 4, 'SELECT * FROM quote_unenroll($1::bigint, $2::bigint)',
+        \&a_pair, "$exit|REFUNDABLE" ],
+    enroll_many => [ 4, 'SELECT * FROM enroll_many($1::bigint[], $2::bigint)',
+        sub { (a_group(), a_tournament()) }, "$entry|INSUFFICIENT_CREDITS" ],
+    try_enroll_many => [ 4, 'SELECT * FROM try_enroll_many($1::bigint[], $2::bigint)',
+        sub { (a_group(), a_tournament()) }, "$entry|INSUFFICIENT_CREDITS" ],
+    enroll_waived => [ 4, 'SELECT * FROM enroll_waived($1::bigint, $2::bigint, $3)',
+        sub { (a_pair(), 'a gift') }, $entry ],
+    enroll_reconcile => [ 0.2, <<'SQL', sub { () }, 'OK' ],
+SELECT r.* FROM enroll_reconcile() r
+  WHERE taken_before <> taken_after OR allotted_before <> allotted_after
+SQL
+    'raw row' => [ 5, 'INSERT INTO enrollments (user_id, tournament_id) VALUES ($1, $2)',
+        \&a_pair, $row ],
+    'raw rows' => [ 2, <<'SQL', \&a_pair, $row ],
+INSERT INTO enrollments (user_id, tournament_id)
+  SELECT id, $2 FROM users WHERE id BETWEEN $1::bigint AND $1::bigint + 3 ORDER BY id
+SQL
+    'raw upsert' => [ 2, <<'SQL', \&a_pair, $row ],
+INSERT INTO enrollments (user_id, tournament_id) VALUES ($1, $2)
+  ON CONFLICT (user_id, tournament_id) WHERE is_active = true
+  DO UPDATE SET enrolled_at = now()
+SQL
+    'raw withdrawal' => [ 5, <<'SQL', \&a_pair, 'OK' ],
+UPDATE enrollments SET status = 'WITHDRAWN', is_active = false, withdrawn_at = now()
+  WHERE user_id = $1 AND tournament_id = $2 AND is_active
+SQL
+    'raw return' => [ 3, <<'SQL', \&a_pair, $row ],
+UPDATE enrollments SET status = 'ENROLLED', is_active = true, withdrawn_at = NULL
+  WHERE id = (SELECT id FROM enrollments
+                WHERE user_id = $1 AND tournament_id = $2 AND NOT is_active LIMIT 1)
+SQL
+    'raw move' => [ 4, <<'SQL', sub { (a_pair(), a_tournament()) }, $row ],
+UPDATE enrollments SET tournament_id = $3
+  WHERE id = (SELECT id FROM enrollments
+                WHERE user_id = $1 AND tournament_id = $2 AND is_active LIMIT 1)
+SQL
+    'raw delete' => [ 3, <<'SQL', \&a_pair, 'OK' ],
+DELETE FROM enrollments
+  WHERE id = (SELECT id FROM enrollments WHERE user_id = $1 AND tournament_id = $2 LIMIT 1)
+SQL
+    'top up' => [ 5, <<'SQL', sub { (a_user()) }, 'OK' ],
+WITH paid_in AS (UPDATE users SET credit_balance = credit_balance + 25 WHERE id = $1
+                   RETURNING id, credit_balance)
+INSERT INTO credit_transactions (user_id, type, amount, balance_after)
+  SELECT id, 'TOP_UP', 25, credit_balance FROM paid_in
+SQL
+    'new capacity' => [ 3, 'UPDATE tournaments SET capacity = $2 WHERE id = $1',
+        sub { (a_changing_one(), one_of(undef, 0 .. 30)) }, 'OK' ],
+    'new status' => [ 3, 'UPDATE tournaments SET status = $2 WHERE id = $1',
+        sub { (a_changing_one(), one_of('ENROLLMENT_OPEN', 'IN_PROGRESS', 'COMPLETED')) }, 'OK' ],
+    'new price' => [ 2, 'UPDATE tournaments SET cost = $2 WHERE id = $1',
+        sub { (a_changing_one(), int rand 20) }, 'OK' ],
+    'tournament deleted' => [ 0.6, 'DELETE FROM tournaments WHERE id = $1',
+        \&a_changing_one, 'OK|40P01' ],
+    'tournament made' => [ 3, <<'SQL', sub { (a_changing_one(), one_of(undef, 5, 20)) }, 'OK' ],
+INSERT INTO tournaments (id, name, capacity, cost) VALUES ($1, 'another', $2, 4)
+  ON CONFLICT DO NOTHING
+SQL
+    'user deleted' => [ 1, 'DELETE FROM users WHERE id = $1', \&a_user, 'OK|40P01' ],
+    'user made' => [ 4, <<'SQL', \&a_user, 'OK' ],
+WITH made AS (INSERT INTO users (id, name, credit_balance) VALUES ($1, 'another', 60)
+                ON CONFLICT DO NOTHING RETURNING id, credit_balance)
+INSERT INTO credit_transactions (user_id, type, amount, balance_after)
+  SELECT id, 'TOP_UP', credit_balance, credit_balance FROM made
+SQL
+);
+
+# The kinds in a wheel of fortune: each as often as its weight says.
+my @wheel;
+for my $name (sort keys %kind) { push @wheel, ($name) x (5 * $kind{$name}[0]) }
+
+# Most clients work at READ COMMITTED; the last four try again where the level asks them to.
+my @level = (('read committed') x 12, ('repeatable read') x 2, ('serializable') x 2);
+
+sub mix
+{
+    my ($dbh, $client) = @_;
+    srand 1 + $client;
+    $dbh->do("SET default_transaction_isolation = '$level[$client]'") or die $dbh->errstr;
+    my $ask = $level[$client] eq 'read committed' ? \&call : \&insist;
+    my @mine;
+    for (1 .. $rounds)
+    {
+        my $name = one_of(@wheel);
+        my (undef, $sql, $arguments) = @{ $kind{$name} };
+        push @mine, { %{ $ask->($dbh, $sql, $arguments->()) }, kind => $name };
+    }
+    return @mine;
+}
+
+my $node = start_server('mixed');
+my $shop = new_shop($node, 'mixed');
+my $dbh = connect_to($node, $shop);
+my $clients = start_clients($node, $shop, scalar @level, { mix => \&mix });
+fill(
+    $dbh,
+    users       => $users,
+    balance     => 60,
+    tournaments => [
+        [ 10, 3 ], [ 40, 7 ], [ 3, 0 ], [ undef, 12 ],
+        map { [ $_ % 4 ? 5 * $_ : undef, $_ ] } 1 .. $tournaments - $steady
+    ]);
+my @calls = rush($clients, scalar @level, 'mix', {});
+
+is(scalar @calls, @level * $rounds, 'every call was answered');
+
+my (%unexpected, %met);
+for my $call (@calls)
+{
+    my $outcome = outcome_of($call);
+    $met{ $call->{kind} }{$outcome}++;
+    next if $outcome =~ /^(?:$kind{ $call->{kind} }[3])$/;
+    $unexpected{"$call->{kind}: $outcome"} = $call->{message} // 'a receipt';
+}
+is_deeply(\%unexpected, {}, 'nothing outside the contract was answered')
+  or diag(explain(\%unexpected));
+is_deeply([ bad_receipts(@calls) ], [], 'every receipt is well formed');
+
+# A load that never meets a rejection shows nothing about it.
+my %essential = (
+    enroll => [qw(ENROLLED FULL NOT_OPEN ALREADY_ENROLLED INSUFFICIENT_CREDITS)],
+    'enroll, with a key' => [qw(ENROLLED REPLAYED IDEMPOTENCY_MISMATCH)],
+    'enroll, at most'    => [qw(ENROLLED PRICE_CHANGED)],
+    try_enroll     => [qw(ENROLLED FULL TOURNAMENT_NOT_FOUND USER_NOT_FOUND)],
+    unenroll       => [qw(UNENROLLED NOT_ENROLLED)],
+    can_enroll     => [qw(ELIGIBLE FULL)],
+    quote_unenroll => [qw(REFUNDABLE NOT_ENROLLED)],
+    enroll_many    => [qw(ENROLLED)],
+    enroll_waived  => [qw(ENROLLED FULL)],
+    'raw row'      => [ 'OK', '23514 enroll_capacity', '23505 uq_active_enrollment' ],
+    'raw move'     => [ 'OK', '23514 enroll_capacity' ],
+    'raw return'   => [ 'OK', '23514 enroll_capacity' ],
+);
+for my $name (sort keys %essential)
+{
+    my @missed = grep { !$met{$name}{$_} } @{ $essential{$name} };
+    is_deeply(\@missed, [], "$name: met what it should meet") or diag(explain($met{$name}));
+}
+for my $name ('tournament deleted', 'user deleted', 'raw delete', 'raw withdrawal')
+{
+    ok((grep { $_->{kind} eq $name && $_->{count} } @calls) > 5, "$name: found rows");
+}
+is(scalar(map { @{ $_->{rows} } } grep { $_->{kind} eq 'enroll_reconcile' } @calls),
+    0, 'enroll_reconcile never found a wrong counter');
+
+is(violations($dbh, except => ['oversold']), '', 'every rule holds');
+is(ask($dbh, <<"SQL"), '', 'what nobody changed is not oversold');
+SELECT t.id, t.capacity, count(*)
+  FROM tournaments t JOIN enrollments e ON e.tournament_id = t.id AND e.is_active
+  WHERE t.id <= $steady GROUP BY 1, 2 HAVING count(*) > t.capacity
+SQL
+is(ask($dbh, <<'SQL'), '', 'a recount changes nothing');
+SELECT r.* FROM enroll_reconcile() r JOIN tournaments t ON t.id::text = r.tournament
+SQL
+
+stop_clients($clients);
+$dbh->disconnect;
+$node->stop;
+
+# The deletes of a user and of a tournament may deadlock with each other, and with nobody else:
+# both cascade to the same enrollments and ledger rows, each in an order of its own.
+my @deadlocks = grep {
+    grep { !/^DELETE FROM (?:users|tournaments) / }
+      /^\tProcess \d+: (.*)$/mg
+} deadlocks($node);
+is(join('', @deadlocks), '', 'nobody deadlocked');
+
+done_testing();
