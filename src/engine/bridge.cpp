@@ -71,7 +71,7 @@ void raise_failure(const Answer& answer) {
 
 template <typename Job>
 const char* call_until_it_fits(const Job& job, const char* document) {
-  std::size_t size = 32 * 1024;
+  std::size_t size = std::size_t{32} * 1024;
   for (;;) {
     char* workspace = static_cast<char*>(palloc(size));
     const Answer answer = call_rules(job, document, workspace, size);

@@ -117,6 +117,9 @@ class Writer {
     return equal(column("e", p_.enrollments.user), user) + " AND " +
            equal(column("e", p_.enrollments.tournament), tournament);
   }
+  bool is_tournament_key(string_view expression) const {
+    return expression == "t." + p_.tournaments.key;
+  }
   string active() const { return "(" + string(c_.active) + ")"; }
   string balance_type(string_view expression) const {
     return "(" + string(expression) + ")::" + string(c_.balance_type);
@@ -260,7 +263,7 @@ string Writer::withdraw_enrollment() const {
 string Writer::ledger_value(const Assignment& assignment, Source source,
                             string_view operation) const {
   const string& expression = assignment.expression;
-  if (expression == "t." + p_.tournaments.key) return "$2";
+  if (is_tournament_key(expression)) return "$2";
   if (!mentions(expression, "cost") && !mentions(expression, "operation") &&
       !mentions(expression, "reason")) {
     return "(" + expression + ")";
@@ -294,29 +297,31 @@ string Writer::ledger(Source source, string_view operation, string_view type,
     columns.push_back(quoted(*l.user));
     values.push_back(user);
   }
+  // The policy's own expressions decide which rows the statement has to read.
+  string expressions;
   for (const Assignment& a : extra) {
     columns.push_back(quoted(a.column));
     values.push_back(ledger_value(a, source, operation));
+    if (!is_tournament_key(a.expression)) expressions += a.expression + ' ';
   }
-  const string value_list = joined(values, ", ");
   string from = source.pick("(SELECT) AS i",
                             "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($3), "
                             "pg_catalog.unnest($4), pg_catalog.unnest($5), "
                             "pg_catalog.unnest($6), pg_catalog.unnest($7)) WITH ORDINALITY AS "
                             "i(user_key, enrollment_key, amount, balance_after, key, cost, ord)");
-  if (mentions(value_list, "u")) {
+  if (mentions(expressions, "u")) {
     from += " JOIN " + string(c_.users) + " AS u ON " + equal(user_key("u"), user);
   }
-  if (mentions(value_list, "t")) {
+  if (mentions(expressions, "t")) {
     from += " JOIN " + string(c_.tournaments) + " AS t ON " + equal(tournament_key("t"), "$2");
   }
-  if (mentions(value_list, "e")) {
+  if (mentions(expressions, "e")) {
     from += " JOIN " + string(c_.enrollments) + " AS e ON " +
             equal(column("e", p_.enrollments.key), enrollment);
   }
   return "INSERT INTO " + string(c_.ledger) + " AS l (" + joined(columns, ", ") + ") SELECT " +
-         value_list + " FROM " + from + source.pick("", " ORDER BY i.ord") + " ON CONFLICT (" +
-         quoted(l.idempotency_key) + ") DO NOTHING RETURNING TRUE";
+         joined(values, ", ") + " FROM " + from + source.pick("", " ORDER BY i.ord") +
+         " ON CONFLICT (" + quoted(l.idempotency_key) + ") DO NOTHING RETURNING TRUE";
 }
 
 string Writer::lock_rows(string_view table, string_view key) const {
