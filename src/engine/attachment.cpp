@@ -300,6 +300,15 @@ void load_watched(Attachment* a) {
   a->watched = bms_copy(mentioned.columns);
 }
 
+void lock_tables(const Attachment* a, Access access) {
+  const LOCKMODE change = access == Access::write ? RowExclusiveLock : AccessShareLock;
+  const LOCKMODE lock = access == Access::write ? RowShareLock : AccessShareLock;
+  LockRelationOid(a->users, change);
+  LockRelationOid(a->tournaments, lock);
+  LockRelationOid(a->enrollments, change);
+  LockRelationOid(a->ledger, change);
+}
+
 Attachment* load(const Home& home, const StoredPolicy& stored) {
   const MemoryContext memory =
       AllocSetContextCreate(TopMemoryContext, "pg_enroll policy", ALLOCSET_DEFAULT_SIZES);
@@ -318,6 +327,8 @@ Attachment* load(const Home& home, const StoredPolicy& stored) {
   a->next = attachments;
   attachments = a;
 
+  // In the order of every call, before the parser locks them in its own.
+  lock_tables(a, Access::read);
   const TableNames tables{qualified(a->users), qualified(a->enrollments)};
   qualified(a->tournaments);
   qualified(a->ledger);
@@ -366,15 +377,6 @@ Attachment* find(const Home& home, Matches matches) {
     a = load(home, *stored);
     if (!a->stale) return a;
   }
-}
-
-void lock_tables(const Attachment* a, Access access) {
-  const LOCKMODE change = access == Access::write ? RowExclusiveLock : AccessShareLock;
-  const LOCKMODE lock = access == Access::write ? RowShareLock : AccessShareLock;
-  LockRelationOid(a->users, change);
-  LockRelationOid(a->tournaments, lock);
-  LockRelationOid(a->enrollments, change);
-  LockRelationOid(a->ledger, change);
 }
 
 [[noreturn]] void raise_unknown_policy(const char* name) {
