@@ -19,7 +19,7 @@ SETTINGS=("max_connections = 150" "max_prepared_transactions = 20")
 # checks, prove and newer pg_regress; older pg_regress; Catch2, alone or under ctest.
 count_tests() {
   perl -ne '
-    if (/^(not )?ok (\d+ |- )/) { $1 && !/# TODO/ ? $failed++ : $passed++ }
+    if (/^(not )?ok (\d+ |- )/) { $1 ? $failed++ : $passed++ }
     elsif (/^(?:test|    ) .*\.\.\. (ok|FAILED)/) { $1 eq "ok" ? $passed++ : $failed++ }
     elsif (/^(?:\d+: )?All tests passed \(.* in (\d+) test case/) { $passed += $1 }
     elsif (/^(?:\d+: )?test cases: /) {
