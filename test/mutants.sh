@@ -171,10 +171,7 @@ mutate close "a rejected try_enroll is not undone" \
 mutate delete "enroll does not lock the tournament" \
   src/rules/sql.cpp '" FOR KEY SHARE OF t ON CONFLICT ("' '" ON CONFLICT ("'
 
-# In both places: each finds what the other would miss.
 mutate same-key "the key is not read again after a failed write" \
-  src/engine/enroll.cpp 'attempt.key_taken = key_is_used(call_, snapshot);' \
-  'attempt.key_taken = false && key_is_used(call_, snapshot);' \
   src/engine/call.hpp 'if (answer) return *answer; Receipt receipt' 'Receipt receipt'
 
 mutate key-mismatch "the ledger's INSERT does not expect a conflict at the key" \

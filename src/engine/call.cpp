@@ -145,27 +145,16 @@ Facts facts_of(const Attachment* policy, Datum user, Datum tournament, const Rea
   return facts;
 }
 
-namespace {
-
-pg::Rows read_key(const Call& call, Snapshot snapshot) {
-  return read(call.policy, rules::Statement::read_key,
-              {{call.key, pg::value(call.user), pg::value(call.tournament)}}, snapshot);
-}
-
-}  // namespace
-
 std::optional<Receipt> answer_by_key(const Call& call, Snapshot snapshot) {
   if (call.key.null) return std::nullopt;
-  const pg::Rows rows = read_key(call, snapshot);
+  const pg::Rows rows =
+      read(call.policy, rules::Statement::read_key,
+           {{call.key, pg::value(call.user), pg::value(call.tournament)}}, snapshot);
   if (rows.empty()) return std::nullopt;
   if (use_of_key(call.policy, call.operation, rows, 0, 1) == KeyUse::same_call) {
     return replay(call.operation, rows, 0, 1, call.memory);
   }
   return reject(Outcome::idempotency_mismatch, facts_of(call), call.raises);
-}
-
-bool key_is_used(const Call& call, Snapshot snapshot) {
-  return !call.key.null && !read_key(call, snapshot).empty();
 }
 
 void raise_if_swallowed(Oid oid) {

@@ -118,7 +118,6 @@ Receipt replay(Operation operation, const pg::Rows& rows, uint64 row, int column
 // The answer that the call's idempotency key gives: its first receipt, or a mismatch. Nothing
 // where there is no key or it was not used yet.
 std::optional<Receipt> answer_by_key(const Call& call, Snapshot snapshot);
-bool key_is_used(const Call& call, Snapshot snapshot);
 
 // A rejection met behind the first read leaves no trace: either it is raised, or its work is
 // undone. That the key is another call's may turn out only at the last step.

@@ -61,11 +61,8 @@ class Steps {
     if (++call_.rounds > most_rounds) return rejected(Outcome::busy);
     const pg::Value price_before = reading_.price;
     const Snapshot snapshot = pg::fresh_snapshot(call_.start);
-    attempt.key_taken = key_is_used(call_, snapshot);
-    std::optional<Outcome> outcome;
-    if (!attempt.key_taken) outcome = look(call_, snapshot, rule, reading_);
+    const std::optional<Outcome> outcome = look(call_, snapshot, rule, reading_);
     UnregisterSnapshot(snapshot);
-    if (attempt.key_taken) return false;
     if (rule == PriceRule::settled) reading_.price = price_before;
     if (outcome) return rejected(*outcome);
     // In one snapshot the first read found what the write did not: no rival explains that.

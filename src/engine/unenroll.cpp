@@ -66,10 +66,9 @@ class Steps {
       return false;
     }
     const Snapshot snapshot = pg::fresh_snapshot(call_.start);
-    attempt.key_taken = key_is_used(call_, snapshot);
-    if (!attempt.key_taken) attempt.rejection = look(call_, snapshot, terms_);
+    attempt.rejection = look(call_, snapshot, terms_);
     UnregisterSnapshot(snapshot);
-    if (attempt.key_taken || attempt.rejection) return false;
+    if (attempt.rejection) return false;
     // In one snapshot the first read found what the write did not: no rival explains that.
     if (IsolationUsesXactSnapshot() || times > 2) raise_if_swallowed(table);
     if (IsolationUsesXactSnapshot()) pg::raise_serialization_failure();
