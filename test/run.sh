@@ -3,8 +3,8 @@
 #
 #   test/run.sh [build] [gates] [unit] [regress] [isolation] [tap] [quickstart] [valgrind]
 #
-# valgrind is slow and runs only where it is named or VALGRIND=1. KEEP=1 keeps the work directory
-# with every log. The last line is "N passed, N failed".
+# The last one runs the regression tests again, with every server process under valgrind. KEEP=1
+# keeps the work directory with every log. The last line is "N passed, N failed".
 set -uo pipefail
 # shellcheck source=test/setup.sh
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -249,8 +249,7 @@ needs_build() {
 choose_steps() {
   local step
   if [ $# -eq 0 ]; then
-    STEPS=(build gates unit regress isolation tap quickstart)
-    [ "${VALGRIND:-0}" != 1 ] || STEPS+=(valgrind)
+    STEPS=(build gates unit regress isolation tap quickstart valgrind)
     return
   fi
   STEPS=()
