@@ -133,9 +133,16 @@ meta_is_valid() {
     exit(@wrong ? 1 : 0)' META.json
 }
 
+# Written so, an operator is looked up on the search path, where it could be anybody's.
+names_its_operators() {
+  ! grep -nE 'IS (NOT )?DISTINCT FROM|NULLIF\(|BETWEEN | (NOT )?IN \(|LIKE ' \
+    src/rules/sql.cpp src/engine/*.cpp | grep -vE ':[0-9]+: *//'
+}
+
 step_gates() {
   cd "$WORK/src" || return
   check "objects of the engine own nothing that needs a destructor" owns_nothing
+  check "the engine's SQL names the schema of every operator" names_its_operators
   check "the library exports SQL-callable functions only" exports_no_more
   check "META.json is valid and agrees with the control file and the script" meta_is_valid
   cd "$ROOT" || return

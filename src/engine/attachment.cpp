@@ -122,16 +122,6 @@ AttrNumber column_of(Oid relation, const char* column) {
   return number;
 }
 
-const char* qualified(Oid relation) {
-  const char* name = get_rel_name(relation);
-  if (name == nullptr) {
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                    errmsg("a table that the policy names does not exist any more"),
-                    errhint("SELECT enroll_detach() forgets a policy whose tables are gone.")));
-  }
-  return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
-}
-
 Oid owner_of(Oid relation) {
   const HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
   if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for relation %u", relation);
@@ -280,11 +270,11 @@ void load_statements(Attachment* a, const PolicyTexts& texts) {
   Oid collation = InvalidOid;
   get_atttypetypmodcoll(a->users, balance, &type, &modifier, &collation);
   rules::Catalog catalog;
-  catalog.users = qualified(a->users);
-  catalog.tournaments = qualified(a->tournaments);
-  catalog.enrollments = qualified(a->enrollments);
-  catalog.ledger = qualified(a->ledger);
-  catalog.seats = qualified(a->home.seats);
+  catalog.users = qualified_name(a->users);
+  catalog.tournaments = qualified_name(a->tournaments);
+  catalog.enrollments = qualified_name(a->enrollments);
+  catalog.ledger = qualified_name(a->ledger);
+  catalog.seats = qualified_name(a->home.seats);
   catalog.balance_type =
       format_type_extended(type, modifier, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
   a->balance_scale = scale_of(type, modifier);
@@ -301,12 +291,11 @@ void load_watched(Attachment* a) {
 }
 
 void lock_tables(const Attachment* a, Access access) {
-  const LOCKMODE change = access == Access::write ? RowExclusiveLock : AccessShareLock;
-  const LOCKMODE lock = access == Access::write ? RowShareLock : AccessShareLock;
-  LockRelationOid(a->users, change);
-  LockRelationOid(a->tournaments, lock);
-  LockRelationOid(a->enrollments, change);
-  LockRelationOid(a->ledger, change);
+  // The tournaments are not written, yet their triggers must not go while a call relies on them.
+  const LOCKMODE mode = access == Access::write ? RowExclusiveLock : AccessShareLock;
+  for (const Oid table : {a->users, a->tournaments, a->enrollments, a->ledger}) {
+    LockRelationOid(table, mode);
+  }
 }
 
 Attachment* load(const Home& home, const StoredPolicy& stored) {
@@ -329,11 +318,13 @@ Attachment* load(const Home& home, const StoredPolicy& stored) {
 
   // In the order of every call, before the parser locks them in its own.
   lock_tables(a, Access::read);
-  const TableNames tables{qualified(a->users), qualified(a->enrollments)};
-  qualified(a->tournaments);
-  qualified(a->ledger);
+  const TableNames tables{qualified_name(a->users), qualified_name(a->enrollments)};
+  qualified_name(a->tournaments);
+  qualified_name(a->ledger);
   a->owner = owner_of(a->enrollments);
   require_one_owner(a);
+  // Nothing of the caller's path may be met with the owner's rights.
+  const int bare = pg::push_search_path(pg::bare_path);
   // What is looked at below belongs to the tables' owner: expressions, checks, functions in them.
   const pg::Identity caller = pg::become_restricted(a->owner);
   a->path = path_of(a, stored.search_path);
@@ -349,6 +340,7 @@ Attachment* load(const Home& home, const StoredPolicy& stored) {
   a->ready = true;
   pg::pop_search_path(level);
   pg::restore(caller);
+  pg::pop_search_path(bare);
   MemoryContextSwitchTo(before);
   return a;
 }
@@ -395,6 +387,16 @@ Attachment* find(const Home& home, Matches matches) {
 
 }  // namespace
 
+const char* qualified_name(Oid relation) {
+  const char* name = get_rel_name(relation);
+  if (name == nullptr) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                    errmsg("a table that the policy names does not exist any more"),
+                    errhint("SELECT enroll_detach() forgets a policy whose tables are gone.")));
+  }
+  return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
+}
+
 Home home_of(Oid function) {
   Home home;
   home.schema = get_func_namespace(function);
@@ -412,12 +414,7 @@ Home home_of(Oid function) {
 Entered enter(const Home& home, const char* name, Access access) {
   for (;;) {
     Attachment* a = find(home, [&](const auto* p) { return strcmp(p->name, name) == 0; });
-    if (a == nullptr) {
-      ereport(ERROR,
-              (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("policy \"%s\" does not exist", name),
-               errhint("SELECT policy FROM enroll_policies lists the attached policies; "
-                       "enroll_create_tables() makes one with ready-made tables.")));
-    }
+    if (a == nullptr) raise_unknown_policy(name);
     // Whoever drops or weakens a guard takes a lock that ours excludes, or tells us by an
     // invalidation that is read with the lock: what is not stale now stays true to the end.
     lock_tables(a, access);

@@ -87,6 +87,9 @@ void leave(const Entered& entered);
 // where there is none.
 List* policies_of_tournaments(const Home& home, Oid relation);
 
+// A table's name, qualified and quoted. Raises 42P01 where it is gone.
+const char* qualified_name(Oid relation);
+
 // All rows of enroll_policy that a caller may want to know, without the tables being there.
 struct StoredPolicy {
   const char* name;

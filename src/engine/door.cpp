@@ -330,6 +330,8 @@ Frame pop_frame() {
   return frame;
 }
 
+bool call_is_under_way() { return frames != nullptr; }
+
 void door(const Home& home, TriggerData* trigger) {
   pg::require_statement_trigger(trigger);
   const Entered entered = enter_by_enrollments(home, RelationGetRelid(trigger->tg_relation));

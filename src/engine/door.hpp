@@ -43,6 +43,9 @@ void push_frame(const Frame& frame);
 // The innermost frame, with what the door made of it.
 Frame pop_frame();
 
+// Whether some call of this session waits for what its own write brings to the door.
+bool call_is_under_way();
+
 // The trigger of the enrollments table.
 void door(const Home& home, TriggerData* trigger);
 

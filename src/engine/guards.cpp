@@ -167,8 +167,8 @@ void refuse_open_schema(Oid schema, Oid owner) {
       "SELECT a.grantee FROM pg_catalog.aclexplode(n.nspacl) AS a WHERE a.privilege_type "
       "OPERATOR(pg_catalog.=) 'CREATE') AS c(creator) LEFT JOIN pg_catalog.pg_roles AS r ON "
       "r.oid OPERATOR(pg_catalog.=) c.creator WHERE n.oid OPERATOR(pg_catalog.=) $1 AND "
-      "c.creator OPERATOR(pg_catalog.<>) $2 AND r.rolsuper IS NOT TRUE AND r.rolname IS DISTINCT "
-      "FROM 'pg_database_owner'",
+      "c.creator OPERATOR(pg_catalog.<>) $2 AND r.rolsuper IS NOT TRUE AND "
+      "(r.rolname OPERATOR(pg_catalog.=) 'pg_database_owner') IS NOT TRUE",
       2, types, values);
   if (open.empty()) return;
   const char* name = get_namespace_name(schema);
@@ -190,10 +190,11 @@ struct Visit {
   void* state;
 };
 
-void visit_loaded(const Visit& visit) {
+bool visit_loaded(const Visit& visit) {
   const Entered entered = enter(visit.home, visit.policy, Access::read);
   for (const Guard& guard : entered.policy->guards) visit.visit(visit.state, guard);
   leave(entered);
+  return true;
 }
 
 }  // namespace
@@ -214,7 +215,7 @@ void visit_guards(const Home& home, const char* name, void (*visit)(void* state,
   if (!complete) return;
   Visit loaded{home, name, visit, state};
   const bool found = pg::finds_all_objects(
-      [](void* argument) { visit_loaded(*static_cast<Visit*>(argument)); }, &loaded);
+      [](void* argument) { return visit_loaded(*static_cast<Visit*>(argument)); }, &loaded);
   // A renamed column, say: the first call tells which.
   if (!found) visit(state, {"policy", stored.enrollments, GuardState::invalid});
 }

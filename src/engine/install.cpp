@@ -1,6 +1,7 @@
 #include "engine/install.hpp"
 
 #include "engine/bridge.hpp"
+#include "engine/door.hpp"
 #include "engine/guards.hpp"
 #include "rules/ready_made.hpp"
 
@@ -14,11 +15,6 @@ struct Tables {
 };
 
 bool exists(Oid table) { return get_rel_name(table) != nullptr; }
-
-const char* qualified(Oid relation) {
-  return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-                                    get_rel_name(relation));
-}
 
 const char* with_schema(const char* pattern, const char* schema) {
   StringInfoData sql;
@@ -54,9 +50,8 @@ void require_lasting_schema(Oid schema) {
            errhint("Name a schema: SELECT enroll_create_tables('name').")));
 }
 
-// The schemas that the caller sees now, for the triggers and expressions of the tables.
-Datum path_of_caller() {
-  List* path = fetch_search_path(false);
+// The schemas that the caller sees, for the triggers and expressions of the tables.
+Datum safe_schemas(List* path) {
   auto** names = static_cast<const char**>(
       palloc(sizeof(char*) * static_cast<std::size_t>(list_length(path) + 1)));
   std::size_t count = 0;
@@ -76,7 +71,7 @@ void create_triggers(const Home& home, Oid table, const char* function,
     pg::execute(
         psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
                  "EXECUTE FUNCTION %s.%s()",
-                 names[i], kind.event, qualified(table), kind.referencing,
+                 names[i], kind.event, qualified_name(table), kind.referencing,
                  quote_identifier(get_namespace_name(home.schema)), function));
   }
 }
@@ -84,13 +79,13 @@ void create_triggers(const Home& home, Oid table, const char* function,
 // The guards of the policy, by its own words.
 void create_guards(const Home& home, const char* document, const Tables& tables) {
   const PolicyTexts texts =
-      policy_texts(document, {qualified(tables.users), qualified(tables.enrollments)});
+      policy_texts(document, {qualified_name(tables.users), qualified_name(tables.enrollments)});
   pg::execute(psprintf(
       "CREATE UNIQUE INDEX %s ON %s (%s, %s) WHERE (%s)", active_index_name,
-      qualified(tables.enrollments), quote_identifier(texts[PolicyText::enrollments_user]),
+      qualified_name(tables.enrollments), quote_identifier(texts[PolicyText::enrollments_user]),
       quote_identifier(texts[PolicyText::enrollments_tournament]), texts[PolicyText::active]));
   pg::execute(psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s OPERATOR(pg_catalog.>=) 0)",
-                       qualified(tables.users), balance_check_name,
+                       qualified_name(tables.users), balance_check_name,
                        quote_identifier(texts[PolicyText::users_balance])));
   create_triggers(home, tables.tournaments, "enroll_gate", gate_names);
   create_triggers(home, tables.enrollments, "enroll_door", door_names);
@@ -111,7 +106,7 @@ void store_policy(const Home& home, const char* policy, const char* document, co
   const char* sql = psprintf(
       "INSERT INTO %s (name, document, users, tournaments, enrollments, ledger, search_path, "
       "built_index, built_check) VALUES ($1, $2::pg_catalog.jsonb, $3, $4, $5, $6, $7, $8, $9)",
-      qualified(home.policies));
+      qualified_name(home.policies));
   const pg::Identity before = pg::become(home.owner);
   pg::query(sql, 9, types, values);
   pg::restore(before);
@@ -132,6 +127,12 @@ void require_ownership(const Tables& tables) {
   }
 }
 
+void require_no_call_under_way() {
+  if (!call_is_under_way()) return;
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                  errmsg("a policy cannot be detached by a trigger of a call that uses it")));
+}
+
 void drop_triggers(const Home& home, Oid table) {
   const Oid functions[] = {trigger_function(home, "enroll_door"),
                            trigger_function(home, "enroll_gate")};
@@ -142,7 +143,7 @@ void drop_triggers(const Home& home, Oid table) {
     const Trigger& trigger = triggers->triggers[i];
     if (trigger.tgfoid != functions[0] && trigger.tgfoid != functions[1]) continue;
     drops = lappend(drops, psprintf("DROP TRIGGER %s ON %s", quote_identifier(trigger.tgname),
-                                    qualified(table)));
+                                    qualified_name(table)));
   }
   table_close(relation, NoLock);
   ListCell* cell;
@@ -154,12 +155,12 @@ void drop_built(const StoredPolicy& stored, const Tables& tables) {
   if (stored.built_index != nullptr && exists(tables.enrollments)) {
     const Oid index = get_relname_relid(stored.built_index, get_rel_namespace(tables.enrollments));
     if (OidIsValid(index) && IndexGetRelation(index, true) == tables.enrollments) {
-      pg::execute(psprintf("DROP INDEX %s", qualified(index)));
+      pg::execute(psprintf("DROP INDEX %s", qualified_name(index)));
     }
   }
   if (stored.built_check != nullptr && exists(tables.users) &&
       OidIsValid(get_relation_constraint_oid(tables.users, stored.built_check, true))) {
-    pg::execute(psprintf("ALTER TABLE %s DROP CONSTRAINT %s", qualified(tables.users),
+    pg::execute(psprintf("ALTER TABLE %s DROP CONSTRAINT %s", qualified_name(tables.users),
                          quote_identifier(stored.built_check)));
   }
 }
@@ -169,11 +170,11 @@ void forget_policy(const Home& home, const char* policy) {
   Datum values[] = {CStringGetTextDatum(policy)};
   const pg::Identity before = pg::become(home.owner);
   pg::query(
-      psprintf("DELETE FROM %s WHERE policy OPERATOR(pg_catalog.=) $1", qualified(home.seats)), 1,
-      types, values);
-  pg::query(
-      psprintf("DELETE FROM %s WHERE name OPERATOR(pg_catalog.=) $1", qualified(home.policies)), 1,
-      types, values);
+      psprintf("DELETE FROM %s WHERE policy OPERATOR(pg_catalog.=) $1", qualified_name(home.seats)),
+      1, types, values);
+  pg::query(psprintf("DELETE FROM %s WHERE name OPERATOR(pg_catalog.=) $1",
+                     qualified_name(home.policies)),
+            1, types, values);
   pg::restore(before);
 }
 
@@ -183,10 +184,11 @@ void create_tables(const Home& home, Oid schema, const char* policy) {
   require_new_name(home, policy);
   require_lasting_schema(schema);
   pg::check_can_create_in(schema, GetUserId());
+  List* visible = fetch_search_path(false);
+  const int level = pg::push_search_path(pg::bare_path);
   refuse_open_schema(schema, GetUserId());
-  const Datum path = path_of_caller();
+  const Datum path = safe_schemas(visible);
   const char* quoted_schema = quote_identifier(get_namespace_name(schema));
-  const int level = pg::push_search_path("pg_catalog, pg_temp");
   for (const char* pattern : rules::ready_made_tables) {
     pg::execute(with_schema(pattern, quoted_schema));
   }
@@ -204,6 +206,8 @@ void detach(const Home& home, const char* policy) {
   const StoredPolicy stored = require_stored(home, policy);
   const Tables tables = {stored.users, stored.tournaments, stored.enrollments, stored.ledger};
   require_ownership(tables);
+  require_no_call_under_way();
+  const int level = pg::push_search_path(pg::bare_path);
   // All at once and in the order of every call: taken one by one they would deadlock with one.
   for (const Oid table : tables.all()) LockRelationOid(table, AccessExclusiveLock);
   drop_built(stored, tables);
@@ -211,6 +215,7 @@ void detach(const Home& home, const char* policy) {
     if (exists(table)) drop_triggers(home, table);
   }
   forget_policy(home, policy);
+  pg::pop_search_path(level);
   invalidate(tables);
   ereport(WARNING,
           (errmsg("policy \"%s\" is detached: nothing guards its tables any more", policy),

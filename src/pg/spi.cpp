@@ -134,7 +134,13 @@ Snapshot fresh_snapshot(CommandId before) {
 
 Snapshot statement_snapshot() { return RegisterSnapshot(GetTransactionSnapshot()); }
 
-bool in_subtransaction(bool (*step)(void*), void* state) {
+namespace {
+
+bool is_missing_object(const ErrorData* error) {
+  return ERRCODE_TO_CATEGORY(error->sqlerrcode) == MAKE_SQLSTATE('4', '2', '0', '0', '0');
+}
+
+bool run_subtransaction(bool (*step)(void*), void* state, bool forgives_missing_objects) {
   const MemoryContext context = CurrentMemoryContext;
   const ResourceOwner owner = CurrentResourceOwner;
   volatile bool keep = false;
@@ -149,8 +155,6 @@ bool in_subtransaction(bool (*step)(void*), void* state) {
     } else {
       RollbackAndReleaseCurrentSubTransaction();
     }
-    MemoryContextSwitchTo(context);
-    CurrentResourceOwner = owner;
   }
   PG_CATCH();
   {
@@ -160,40 +164,23 @@ bool in_subtransaction(bool (*step)(void*), void* state) {
     RollbackAndReleaseCurrentSubTransaction();
     MemoryContextSwitchTo(context);
     CurrentResourceOwner = owner;
-    ReThrowError(error);
-  }
-  PG_END_TRY();
-  return keep;
-}
-
-bool finds_all_objects(void (*step)(void*), void* state) {
-  const MemoryContext context = CurrentMemoryContext;
-  const ResourceOwner owner = CurrentResourceOwner;
-  volatile bool found = true;
-
-  BeginInternalSubTransaction(nullptr);
-  MemoryContextSwitchTo(context);
-  PG_TRY();
-  {
-    step(state);
-    ReleaseCurrentSubTransaction();
-  }
-  PG_CATCH();
-  {
-    MemoryContextSwitchTo(context);
-    ErrorData* error = CopyErrorData();
-    FlushErrorState();
-    RollbackAndReleaseCurrentSubTransaction();
-    CurrentResourceOwner = owner;
-    if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != MAKE_SQLSTATE('4', '2', '0', '0', '0')) {
-      ReThrowError(error);
-    }
-    found = false;
+    if (!forgives_missing_objects || !is_missing_object(error)) ReThrowError(error);
+    keep = false;
   }
   PG_END_TRY();
   MemoryContextSwitchTo(context);
   CurrentResourceOwner = owner;
-  return found;
+  return keep;
+}
+
+}  // namespace
+
+bool in_subtransaction(bool (*step)(void*), void* state) {
+  return run_subtransaction(step, state, false);
+}
+
+bool finds_all_objects(bool (*step)(void*), void* state) {
+  return run_subtransaction(step, state, true);
 }
 
 int trigger_depth() {

@@ -54,6 +54,7 @@ class Rows {
 
 // Sets search_path for what follows, as a function's SET clause does: functions below may set their
 // own. Answers the level to end it by; 0 where the path was that already. An abort ends it, too.
+inline constexpr const char* bare_path = "pg_catalog, pg_temp";
 int push_search_path(const char* path);
 void pop_search_path(int level);
 
@@ -106,9 +107,8 @@ Snapshot statement_snapshot();
 // error rolls the subtransaction back and flies on.
 bool in_subtransaction(bool (*step)(void*), void* state);
 
-// Runs the step in a subtransaction that is undone at once where an error of class 42 (an undefined
-// or inaccessible object) is met. True where there was none.
-bool finds_all_objects(void (*step)(void*), void* state);
+// The same, but an error of class 42 (an undefined or inaccessible object) is answered by false.
+bool finds_all_objects(bool (*step)(void*), void* state);
 
 // How deep in triggers the session is: 0 outside of any.
 int trigger_depth();

@@ -45,6 +45,12 @@ string equal(string_view left, string_view right) {
   return string(left) + " OPERATOR(pg_catalog.=) " + string(right);
 }
 
+// As IS NOT DISTINCT FROM, which would look its operator up on the search path.
+string same(string_view left, string_view right) {
+  return "COALESCE(" + equal(left, right) + ", " + string(left) + " IS NULL AND " + string(right) +
+         " IS NULL)";
+}
+
 string numeric(string_view expression) {
   return "(" + string(expression) + ")::pg_catalog.numeric";
 }
@@ -363,9 +369,8 @@ string Writer::seat(Statement statement) const {
     case Statement::seat_claim:
       return claim + " RETURNING s.taken, s.allotted";
     case Statement::seat_claim_read:
-      return claim +
-             " AND s.epoch OPERATOR(pg_catalog.=) $4 AND s.capacity IS NOT DISTINCT "
-             "FROM $5 RETURNING s.taken, s.allotted";
+      return claim + " AND s.epoch OPERATOR(pg_catalog.=) $4 AND " + same("s.capacity", "$5") +
+             " RETURNING s.taken, s.allotted";
     case Statement::seat_return:
       return "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.-) $3 WHERE " +
              one + " RETURNING s.taken, s.allotted";
@@ -415,9 +420,9 @@ string Writer::seat_recount(Statement statement) const {
              "c.allotted, c.capacity FROM " +
              counted + " FULL JOIN (SELECT * FROM " + seats + " AS s WHERE " + mine +
              ") AS s ON s.tournament OPERATOR(pg_catalog.=) c.tournament WHERE "
-             "s.tournament IS NULL OR c.tournament IS NULL OR s.taken IS DISTINCT FROM c.taken "
-             "OR s.allotted IS DISTINCT FROM c.allotted "
-             "OR s.capacity IS DISTINCT FROM c.capacity ORDER BY 1";
+             "s.tournament IS NULL OR c.tournament IS NULL OR NOT (" +
+             same("s.taken", "c.taken") + " AND " + same("s.allotted", "c.allotted") + " AND " +
+             same("s.capacity", "c.capacity") + ") ORDER BY 1";
     case Statement::seat_recount:
       return "INSERT INTO " + seats + seat_columns +
              "SELECT $1, c.tournament, 0, c.taken, c.allotted, c.capacity, $5 FROM " + counted +
