@@ -15,7 +15,6 @@ using engine::Access;
 using engine::Attachment;
 using engine::Call;
 using engine::Entered;
-using engine::Home;
 using engine::ManyCall;
 using engine::Receipt;
 

@@ -493,8 +493,7 @@ void raise_seat_missing(const Attachment* policy) {
 
 void raise_guard_missing(const Attachment* policy, const char* guard, Oid relation,
                          const char* hint) {
-  Facts facts;
-  facts.policy = policy;
+  Facts facts = facts_about(policy, std::nullopt, std::nullopt);
   facts.guard = guard;
   const rules::Contract contract = rules::contract(rules::Outcome::guard_missing);
   pg::raise({contract.sqlstate.data(), contract.message.data(), facts_json(facts), hint, relation,

@@ -53,7 +53,6 @@ struct Attachment {
   ExprContext* active_context;
   Bitmapset* watched;  // tournaments' columns that open and capacity mention, offset
   std::array<Guard, guard_count> guards;
-  Oid active_index;  // InvalidOid where it is missing
   const char* active_index_name;
   const char* balance_check_name;
   bool users_deferrable, tournaments_deferrable;  // foreign keys that a writer may defer

@@ -44,9 +44,7 @@ void require_price(const Attachment* policy, Datum tournament, Reading& reading)
     }
     problem = "is finer than a balance can hold";
   }
-  Facts facts;
-  facts.policy = policy;
-  facts.tournament = tournament;
+  Facts facts = facts_about(policy, std::nullopt, tournament);
   facts.price = reading.price;
   pg::raise({"22023",
              psprintf("price of tournament %s %s", pg::key_text(policy->tournament_key, tournament),
@@ -121,20 +119,11 @@ Receipt replay(Operation operation, const pg::Rows& rows, uint64 row, int column
   return receipt;
 }
 
-Facts facts_of(const Call& call) {
-  Facts facts;
-  facts.policy = call.policy;
-  facts.user = call.user;
-  facts.tournament = call.tournament;
-  return facts;
-}
+Facts facts_of(const Call& call) { return facts_about(call.policy, call.user, call.tournament); }
 
 Facts facts_of(const Attachment* policy, Datum user, Datum tournament, const Reading& reading,
                Outcome outcome) {
-  Facts facts;
-  facts.policy = policy;
-  facts.user = user;
-  facts.tournament = tournament;
+  Facts facts = facts_about(policy, user, tournament);
   if (outcome == Outcome::full) {
     facts.capacity = rules::allotment(reading.capacity);
     facts.count = reading.seat.taken;
@@ -179,6 +168,18 @@ void raise_row_changed(Oid relation) {
              "A BEFORE trigger of the table changed what the call wrote: a balance, or the user, "
              "tournament or activity of an enrollment.",
              relation});
+}
+
+Frame frame_of(const Call& call, Expected expected) {
+  Frame frame{};
+  frame.policy = call.policy;
+  frame.expected = expected;
+  frame.users = &call.user;
+  frame.count = 1;
+  frame.tournament = call.tournament;
+  frame.tournament_text = call.tournament_text;
+  frame.start = call.start;
+  return frame;
 }
 
 void require_unchanged(const Frame& frame) {

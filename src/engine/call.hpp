@@ -131,8 +131,9 @@ struct Attempt {
   Receipt receipt;  // of a rejection, only the enrollment that it names
 };
 
-// Raises 09000 where the table has a trigger or rule that can keep a row away. To be asked once a
-// row stayed away twice and a fresh look found no reason each time.
+// Raises 09000 where the table has a trigger or rule that can keep a row away. To be asked where a
+// row stayed away though a fresh look finds no reason: above READ COMMITTED at once, below it only
+// once it has happened too often to be rivals that come and go.
 void raise_if_swallowed(Oid relation);
 
 // Raises 09000: a user's trigger swallowed or changed the call's own row.
@@ -171,6 +172,9 @@ Receipt carry_out(Call& call, Look look, MakeSteps make_steps) {
     return receipt;
   }
 }
+
+// What a call for one user announces to the door.
+Frame frame_of(const Call& call, Expected expected);
 
 // After a call's own write: the door must have seen it, and seen what the call wrote.
 void require_unchanged(const Frame& frame);

@@ -3,6 +3,7 @@
 #include "engine/rejection.hpp"
 #include "engine/seats.hpp"
 #include "pg/errors.hpp"
+#include "pg/memory.hpp"
 #include "pg/transition.hpp"
 
 namespace pg_enroll::engine {
@@ -146,9 +147,7 @@ TournamentNow read_tournament(Attachment* policy, Datum tournament, CommandId be
 
 [[noreturn]] void raise_over_capacity(const Attachment* policy, const Change& change,
                                       std::optional<int64> capacity, int64 taken) {
-  Facts facts;
-  facts.policy = policy;
-  facts.tournament = change.tournament;
+  Facts facts = facts_about(policy, std::nullopt, change.tournament);
   facts.capacity = capacity;
   facts.count = taken;
   pg::raise({"23514", "enrollment exceeds the capacity of its tournament", facts_json(facts),
@@ -185,10 +184,7 @@ void claim_for_raw_writer(Attachment* policy, const Change& change) {
     }
     if (IsolationUsesXactSnapshot()) pg::raise_serialization_failure();
   }
-  Facts facts;
-  facts.policy = policy;
-  facts.tournament = change.tournament;
-  raise_rejection(Outcome::busy, facts);
+  raise_rejection(Outcome::busy, facts_about(policy, std::nullopt, change.tournament));
 }
 
 Seat give_back(Attachment* policy, const char* tournament, int64 count) {

@@ -1,6 +1,7 @@
 // The door: every row of the enrollments table comes in and goes out through it, a call's own
-// rows too. A call says beforehand what it is about to write, in a frame; what the door then sees
-// is the call's where it is exactly that, and a raw writer's otherwise.
+// rows too. A call announces in a frame what it is about to write. The statement that fires the
+// door one level deeper than the call stands is the announced one, and must bring just those rows;
+// any other is a raw writer's.
 #pragma once
 
 #include "engine/attachment.hpp"

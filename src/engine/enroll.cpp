@@ -96,14 +96,7 @@ class Steps {
   }
 
   Frame frame() const {
-    Frame frame{};
-    frame.policy = call_.policy;
-    frame.expected = Expected::enrollments;
-    frame.users = &call_.user;
-    frame.count = 1;
-    frame.tournament = call_.tournament;
-    frame.tournament_text = call_.tournament_text;
-    frame.start = call_.start;
+    Frame frame = frame_of(call_, Expected::enrollments);
     frame.epoch = reading_.seat.epoch;
     frame.capacity = reading_.capacity;
     return frame;
@@ -120,11 +113,10 @@ class Steps {
 
   bool insert() {
     for (int times = 1;; ++times) {
-      Frame expected = frame();
-      push_frame(expected);
+      push_frame(frame());
       const pg::Rows rows = run(call_.policy, Statement::insert_enrollment,
                                 {{pg::value(call_.user), pg::value(call_.tournament)}});
-      expected = pop_frame();
+      const Frame expected = pop_frame();
       require_unchanged(expected);
       if (expected.refusal) return refused(expected);
       if (!rows.empty()) {

@@ -4,6 +4,7 @@
 #include "engine/gate.hpp"
 
 #include "engine/seats.hpp"
+#include "pg/memory.hpp"
 #include "pg/transition.hpp"
 
 namespace pg_enroll::engine {

@@ -138,7 +138,6 @@ List* conditions_of(Node* expression, bool is_check) {
 void inspect_guards(Attachment* policy, const PolicyTexts& texts) {
   const AttrNumber pair[] = {policy->enrollments_user, policy->enrollments_tournament};
   const FoundIndex index = find_unique_index(policy->enrollments, pair, 2, policy->active);
-  policy->active_index = index.oid;
   policy->active_index_name = OidIsValid(index.oid) ? get_rel_name(index.oid) : active_index_name;
   policy->guards[0] = {policy->active_index_name, policy->enrollments, index.state};
 

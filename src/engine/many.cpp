@@ -3,19 +3,15 @@
 // claim, the ledger. A round that falls short anywhere is rolled back whole and read again.
 #include "engine/call.hpp"
 #include "pg/errors.hpp"
+#include "pg/memory.hpp"
 
 namespace pg_enroll::engine {
 namespace {
 
+using pg::array_of;
 using pg::Money;
 using rules::Outcome;
 using rules::Statement;
-
-template <typename Item>
-Item* array_of(std::size_t count) {
-  return static_cast<Item*>(
-      MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Item) * (count + 1)));
-}
 
 struct Rejection {
   Outcome outcome;
@@ -374,10 +370,9 @@ Receipt* enroll_many(ManyCall& call) {
     if (round.takers() == 0 || pg::in_subtransaction(round)) break;
     if (IsolationUsesXactSnapshot() && rounds > 0) pg::raise_serialization_failure();
     if (rounds == most_rounds) {
-      Facts facts;
-      facts.policy = call.policy;
-      facts.tournament = call.tournament;
-      if (call.raises) raise_rejection(Outcome::busy, facts);
+      if (call.raises) {
+        raise_rejection(Outcome::busy, facts_about(call.policy, std::nullopt, call.tournament));
+      }
       for (std::size_t i = 0; i < call.count; ++i) {
         if (entries[i].takes_part()) reject_entry(call, entries[i], i, Outcome::busy);
       }

@@ -17,6 +17,15 @@ struct Facts {
   pg::Value price;
 };
 
+inline Facts facts_about(const Attachment* policy, std::optional<Datum> user,
+                         std::optional<Datum> tournament) {
+  Facts facts;
+  facts.policy = policy;
+  facts.user = user;
+  facts.tournament = tournament;
+  return facts;
+}
+
 // The facts as a JSON object, palloc'd.
 const char* facts_json(const Facts& facts);
 

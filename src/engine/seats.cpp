@@ -1,5 +1,7 @@
 #include "engine/seats.hpp"
 
+#include "pg/memory.hpp"
+
 namespace pg_enroll::engine {
 namespace {
 
@@ -108,7 +110,7 @@ bool open_taken_seats(Attachment* policy, const char* tournament, int64 taken,
 }
 
 void reallot(Attachment* policy, const Datum* tournaments, std::size_t count) {
-  auto** texts = static_cast<const char**>(palloc(sizeof(char*) * count));
+  auto** texts = pg::array_of<const char*>(count);
   for (std::size_t i = 0; i < count; ++i) {
     texts[i] = pg::key_text(policy->tournament_key, tournaments[i]);
   }
@@ -141,10 +143,10 @@ void close_seats(Attachment* policy) {
 class Correction {
  public:
   explicit Correction(uint64 rows)
-      : kept_(array<const char*>(rows)),
-        taken_(array<pg::Value>(rows)),
-        capacities_(array<pg::Value>(rows)),
-        removed_(array<const char*>(rows)) {}
+      : kept_(pg::array_of<const char*>(rows)),
+        taken_(pg::array_of<pg::Value>(rows)),
+        capacities_(pg::array_of<pg::Value>(rows)),
+        removed_(pg::array_of<const char*>(rows)) {}
 
   void add(const char* tournament, pg::Value taken, pg::Value capacity) {
     if (taken.null) {
@@ -167,12 +169,6 @@ class Correction {
   }
 
  private:
-  template <typename Item>
-  static Item* array(uint64 count) {
-    return static_cast<Item*>(
-        MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Item) * (count + 1)));
-  }
-
   const char** kept_;
   pg::Value* taken_;
   pg::Value* capacities_;

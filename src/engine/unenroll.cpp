@@ -95,19 +95,11 @@ class Steps {
   }
 
   bool withdraw_row() {
-    Frame frame{};
-    frame.policy = call_.policy;
-    frame.expected = Expected::withdrawal;
-    frame.users = &call_.user;
-    frame.count = 1;
-    frame.tournament = call_.tournament;
-    frame.tournament_text = call_.tournament_text;
-    frame.start = call_.start;
-    push_frame(frame);
+    push_frame(frame_of(call_, Expected::withdrawal));
     const pg::Rows rows =
         run(call_.policy, Statement::withdraw_enrollment,
             {{pg::value(call_.user), pg::value(call_.tournament), terms_.enrollment}});
-    frame = pop_frame();
+    const Frame frame = pop_frame();
     require_unchanged(frame);
     if (rows.empty()) return false;
     if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);

@@ -61,8 +61,9 @@ void pop_search_path(int level) {
 
 Identity become_restricted(Oid role) {
   const Identity before = become(role);
-  SetUserIdAndSecContext(role, before.security | SECURITY_LOCAL_USERID_CHANGE |
-                                   SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);
+  Identity now;
+  GetUserIdAndSecContext(&now.user, &now.security);
+  SetUserIdAndSecContext(role, now.security | SECURITY_RESTRICTED_OPERATION);
   return before;
 }
 

@@ -32,25 +32,6 @@ class Transition {
   Reader new_rows_;
 };
 
-// A list that grows; the rows of one COPY may be millions.
-template <typename Item>
-struct Items {
-  Item* at = nullptr;
-  std::size_t count = 0;
-  std::size_t room = 0;
-
-  Item& add(Item item) {
-    if (count == room) {
-      room = room == 0 ? 16 : room * 2;
-      const Size size = sizeof(Item) * room;
-      at = static_cast<Item*>(at == nullptr ? MemoryContextAllocHuge(CurrentMemoryContext, size)
-                                            : repalloc_huge(at, size));
-    }
-    at[count] = item;
-    return at[count++];
-  }
-};
-
 // Raises 39P01 where the trigger does not fire as an AFTER STATEMENT trigger with the transition
 // tables of its event.
 void require_statement_trigger(TriggerData* trigger);
