@@ -12,10 +12,10 @@ use JSON::PP;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
+use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
 
 our @EXPORT = qw(
-  start_server new_shop fill connect_to ask call insist outcome_of
+  start_server new_shop fill connect_to ask wait_for call insist outcome_of
   start_clients begin_rush end_rush rush stop_clients
   tally counts violations false_fulls bad_receipts deadlocks);
 
@@ -39,6 +39,10 @@ my %contract = (
 );
 my %code_of = map { $contract{$_}[0] => $_ } grep { $contract{$_}[0] ne '00000' } keys %contract;
 
+# After so many seconds whatever has not come is taken never to come. Nothing passes or fails by how
+# fast it is: this only ends what hangs, on a slow machine too. PG_TEST_TIMEOUT_DEFAULT sets it.
+sub patience { return $PostgreSQL::Test::Utils::timeout_default // 180 }
+
 # The database that each shop is a copy of: the extension and its ready-made tables.
 my $template = 'shop';
 
@@ -46,6 +50,7 @@ my $template = 'shop';
 sub start_server
 {
     my ($name, %options) = @_;
+    $ENV{PGCTLTIMEOUT} //= patience();
     my $node = PostgreSQL::Test::Cluster->new($name);
     $node->init(%{ $options{init} // {} });
 
@@ -116,7 +121,7 @@ sub connect_to
     );
     my $dbh = DBI->connect($dsn, $user, '', \%attributes)
       or die "cannot connect to $shop: " . DBI->errstr;
-    $dbh->do("SET statement_timeout = '60s'") or die $dbh->errstr;
+    $dbh->do(sprintf "SET statement_timeout = '%ds'", patience()) or die $dbh->errstr;
     return $dbh;
 }
 
@@ -126,6 +131,19 @@ sub ask
     my ($dbh, $sql) = @_;
     my $rows = $dbh->selectall_arrayref($sql) or die $dbh->errstr . " in: $sql";
     return join "\n", map { join '|', map { $_ // '' } @$_ } @$rows;
+}
+
+# Asks until the answer is true.
+sub wait_for
+{
+    my ($dbh, $sql) = @_;
+    my $end = clock_gettime(CLOCK_MONOTONIC) + patience();
+    until (ask($dbh, $sql))
+    {
+        die "waited in vain for: $sql" if clock_gettime(CLOCK_MONOTONIC) > $end;
+        sleep 0.01;
+    }
+    return;
 }
 
 # One statement, in a transaction of its own unless the caller has begun one. Answers when it
