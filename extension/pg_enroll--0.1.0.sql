@@ -11,7 +11,6 @@ CREATE TABLE enroll_policy (
   tournaments regclass NOT NULL,
   enrollments regclass NOT NULL UNIQUE,
   ledger regclass NOT NULL,
-  watched regclass[] NOT NULL,
   search_path text[] NOT NULL,
   built_index text,
   built_check text,
@@ -25,8 +24,6 @@ COMMENT ON COLUMN enroll_policy.users IS 'table that holds the balances';
 COMMENT ON COLUMN enroll_policy.tournaments IS 'table of what is sold';
 COMMENT ON COLUMN enroll_policy.enrollments IS 'table of the places taken; belongs to one policy only';
 COMMENT ON COLUMN enroll_policy.ledger IS 'table of the credit movements';
-COMMENT ON COLUMN enroll_policy.watched IS
-  'tables besides the tournaments whose changes open, close or resize a tournament';
 COMMENT ON COLUMN enroll_policy.search_path IS
   'schemas that expressions and triggers see after pg_catalog and the tables'' own schema while the engine runs';
 COMMENT ON COLUMN enroll_policy.built_index IS
@@ -613,31 +610,6 @@ RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enrol
 COMMENT ON FUNCTION enroll_create_tables(name, text) IS
   'Creates the ready-made tables users, tournaments, enrollments and credit_transactions, owned by the caller, in the given or the current schema, and attaches them as that policy. Raises 42710 where the policy exists, 42P07 where a table does.';
 REVOKE EXECUTE ON FUNCTION enroll_create_tables(name, text) FROM PUBLIC;
-
-CREATE FUNCTION enroll_precheck(
-  policy jsonb,
-  name text DEFAULT 'default',
-  OUT object text,
-  OUT action text,
-  OUT lock text,
-  OUT obstacle text,
-  OUT violations bigint,
-  OUT sample jsonb,
-  OUT remedy text
-)
-RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_precheck';
-COMMENT ON FUNCTION enroll_precheck(jsonb, text) IS
-  'What enroll_attach would do with the same arguments, in its order, and writes nothing. action: create, adopt, validate, seed, drop; refuse where something stands in the way; warn. lock: what the DDL takes. violations and sample: how many rows stand in the way, and up to 20 of them. remedy: SQL to paste, or what to change in the document. Raises 22023 where the document is no policy.';
-REVOKE EXECUTE ON FUNCTION enroll_precheck(jsonb, text) FROM PUBLIC;
-
-CREATE FUNCTION enroll_attach(
-  policy jsonb,
-  name text DEFAULT 'default'
-)
-RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_attach';
-COMMENT ON FUNCTION enroll_attach(jsonb, text) IS
-  'Installs the guards on the tables that the document names and stores the policy; over an existing name it takes that one''s place. Equivalent indexes and constraints are adopted. Only for the owner of the tables. Raises 55000, with the obstacles in DETAIL, where something stands in the way, and 22023 where the document is no policy; warns of what does not stop it.';
-REVOKE EXECUTE ON FUNCTION enroll_attach(jsonb, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_detach(
   name text DEFAULT 'default'

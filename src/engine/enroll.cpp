@@ -20,11 +20,11 @@ PriceRule price_rule(const Call& call) {
 std::optional<Outcome> look(const Call& call, Snapshot snapshot, PriceRule rule, Reading& reading) {
   const pg::Rows rows = read(call.policy, Statement::read_enroll,
                              {{pg::value(call.user), pg::value(call.tournament)}}, snapshot);
-  reading = reading_of(call.policy, rows, 0, 1, call.memory);
+  reading = reading_of(rows, 0, 1, call.memory);
   if (reading.facts.tournament_found) {
     reading.seat = read_seat(call.policy, call.tournament_text, snapshot);
   }
-  return judge_reading(call.policy, call.user, call.tournament, reading, call.max_price, rule);
+  return judge_reading(call.policy, call.tournament, reading, call.max_price, rule);
 }
 
 Receipt reject_reading(const Call& call, Outcome outcome, const Reading& reading) {
@@ -41,12 +41,7 @@ class Steps {
   Attempt attempt;
 
   // True where everything was done; what was written must be undone otherwise.
-  bool operator()() {
-    if (!debit() || !place() || !write_ledger()) return false;
-    follow_up(call_.policy, call_.policy->on_enroll, call_.user, call_.tournament,
-              enrollment_.datum);
-    return true;
-  }
+  bool operator()() { return debit() && insert() && write_ledger(); }
 
  private:
   bool free() const {
@@ -72,10 +67,7 @@ class Steps {
     if (outcome) return rejected(*outcome);
     // In one snapshot the first read found what the write did not: no rival explains that.
     if (IsolationUsesXactSnapshot() || times > 2) raise_if_swallowed(table);
-    // Nor does one where a duplicate kept the row away and yet no row of the user is there.
-    const bool other_constraint = call_.policy->lists.reactivates && reading_.withdrawn.null &&
-                                  table == call_.policy->enrollments;
-    if (IsolationUsesXactSnapshot() && !other_constraint) pg::raise_serialization_failure();
+    if (IsolationUsesXactSnapshot()) pg::raise_serialization_failure();
     return true;
   }
 
@@ -103,8 +95,8 @@ class Steps {
     }
   }
 
-  Frame frame(Expected expected) const {
-    Frame frame = frame_of(call_, expected);
+  Frame frame() const {
+    Frame frame = frame_of(call_, Expected::enrollments);
     frame.epoch = reading_.seat.epoch;
     frame.capacity = reading_.capacity;
     return frame;
@@ -119,50 +111,23 @@ class Steps {
     return false;
   }
 
-  // Writes the active row, be it new or the user's withdrawn one.
-  bool place() {
+  bool insert() {
     for (int times = 1;; ++times) {
-      placed_ = pg::Value{};
-      frame_ = Frame{};
-      const bool reactivates = !reading_.withdrawn.null;
-      if (reactivates) {
-        write(Expected::reactivations, Statement::reactivate_enrollment, reading_.withdrawn);
-      } else if (call_.policy->lists.reactivates && times <= most_duplicates) {
-        insert_unless_duplicate();
-      } else {
-        write(Expected::enrollments, Statement::insert_enrollment, {});
-      }
-      if (frame_.refusal) return refused(frame_);
-      if (!placed_.null) {
-        enrollment_ = placed_;
-        attempt.receipt.seats_left = frame_.seats_left;
+      push_frame(frame());
+      const pg::Rows rows = run(call_.policy, Statement::insert_enrollment,
+                                {{pg::value(call_.user), pg::value(call_.tournament)}});
+      const Frame expected = pop_frame();
+      require_unchanged(expected);
+      if (expected.refusal) return refused(expected);
+      if (!rows.empty()) {
+        if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);
+        require_passed(expected);
+        enrollment_ = rows.keep(0, 1, call_.memory);
+        attempt.receipt.seats_left = expected.seats_left;
         return true;
       }
       if (!settle(PriceRule::settled, call_.policy->enrollments, times)) return false;
     }
-  }
-
-  void write(Expected expected, Statement statement, pg::Value withdrawn) {
-    push_frame(frame(expected));
-    const pg::Value keys[] = {pg::value(call_.user), pg::value(call_.tournament), withdrawn};
-    const bool takes_row = expected == Expected::reactivations;
-    const pg::Rows rows = run(call_.policy, statement, pg::Values(keys, takes_row ? 3 : 2));
-    frame_ = pop_frame();
-    require_unchanged(frame_);
-    if (frame_.refusal || rows.empty()) return;
-    if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);
-    require_passed(frame_);
-    placed_ = rows.keep(0, 1, call_.memory);
-  }
-
-  // Where a constraint of the table's own allows one row for ever, a rival that has come and gone
-  // again is met there, and not at the active index: the next look finds its row.
-  void insert_unless_duplicate() {
-    auto insert = [this] {
-      write(Expected::enrollments, Statement::insert_enrollment, {});
-      return !placed_.null;
-    };
-    if (!pg::meets_no_duplicate(insert, call_.policy->enrollments)) placed_ = pg::Value{};
   }
 
   bool write_ledger() {
@@ -188,9 +153,6 @@ class Steps {
   Reading reading_;
   pg::Value balance_;
   pg::Value enrollment_;
-  // What the last write of the enrollment came to.
-  Frame frame_{};
-  pg::Value placed_;
 };
 
 }  // namespace

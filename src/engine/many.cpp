@@ -69,8 +69,6 @@ class Round {
     return nullptr;
   }
 
-  int duplicates() const { return duplicates_; }
-
   std::size_t takers() const {
     std::size_t count = 0;
     for (std::size_t i = 0; i < call_.count; ++i) count += entries_[i].takes_part() ? 1 : 0;
@@ -80,12 +78,7 @@ class Round {
   // The steps 2 to 5 for all who take part. False where any fell short.
   bool operator()() {
     collect();
-    if (!lock_accounts() || !debit() || !place() || !write_ledger()) return false;
-    for (std::size_t k = 0; k < count_; ++k) {
-      follow_up(call_.policy, call_.policy->on_enroll, users_[k], call_.tournament,
-                enrollments_[k]);
-    }
-    return true;
+    return lock_accounts() && debit() && insert() && write_ledger();
   }
 
  private:
@@ -135,7 +128,7 @@ class Round {
     seat_ = read_seat(call_.policy, call_.tournament_text, snapshot);
     for (uint64 row = 0; row < rows.count(); ++row) {
       const std::size_t i = ordinal_of(rows, row);
-      entries_[i].reading = reading_of(call_.policy, rows, row, 2, call_.memory);
+      entries_[i].reading = reading_of(rows, row, 2, call_.memory);
       entries_[i].reading.seat = seat_;
     }
   }
@@ -165,9 +158,8 @@ class Round {
         entry.reading.facts.already_enrolled = true;
       }
       entry.reading.seat.taken += taken;
-      const std::optional<Outcome> outcome =
-          judge_reading(call_.policy, call_.users[i], call_.tournament, entry.reading,
-                        call_.max_price, PriceRule::payable);
+      const std::optional<Outcome> outcome = judge_reading(
+          call_.policy, call_.tournament, entry.reading, call_.max_price, PriceRule::payable);
       if (outcome) {
         reject_entry(call_, entry, i, *outcome);
         continue;
@@ -253,104 +245,45 @@ class Round {
     return complete(rows.count(), paying, call_.policy->users);
   }
 
-  // One statement's part of the rows: those of the members whose withdrawn row becomes active
-  // again, or those that get a new one.
-  struct Part {
-    std::size_t* members;
-    Datum* users;
-    Datum* withdrawn;
-    std::size_t count = 0;
-  };
-
-  Part part(bool reactivated) const {
-    Part part{array_of<std::size_t>(count_), array_of<Datum>(count_), array_of<Datum>(count_)};
-    for (std::size_t k = 0; k < count_; ++k) {
-      const pg::Value withdrawn = entries_[members_[k]].reading.withdrawn;
-      if (withdrawn.null == reactivated) continue;
-      part.members[part.count] = k;
-      part.users[part.count] = users_[k];
-      part.withdrawn[part.count++] = withdrawn.datum;
-    }
-    return part;
-  }
-
-  // Every row comes with its user, in whatever order the statement met them.
-  void keep_enrollments(const pg::Rows& rows, const Part& part) {
-    const pg::KeyType& type = call_.policy->user_key;
-    auto* order = array_of<std::size_t>(part.count);
-    for (std::size_t i = 0; i < part.count; ++i) order[i] = i;
-    const auto before = [&](std::size_t a, Datum user) {
-      return pg::compare_images(type, part.users[a], user) < 0;
-    };
-    std::sort(order, order + part.count,
-              [&](std::size_t a, std::size_t b) { return before(a, part.users[b]); });
-    for (uint64 row = 0; row < rows.count(); ++row) {
-      const pg::Value user = rows.at(row, 3);
-      const std::size_t* found =
-          user.null ? order + part.count
-                    : std::lower_bound(order, order + part.count, user.datum, before);
-      const bool known = found != order + part.count &&
-                         pg::same_key(type, part.users[*found], user.datum) &&
-                         pg::as_bool(rows.at(row, 2));
-      if (!known) raise_row_changed(call_.policy->enrollments);
-      enrollments_[part.members[*found]] = rows.keep(row, 1, call_.memory).datum;
-    }
-  }
-
-  bool place() {
+  // Rows come back in the order of the users, less those that met a rival.
+  void keep_enrollments(const pg::Rows& rows) {
     enrollments_ = array_of<Datum>(count_);
-    const Part again = part(true);
-    const Part anew = part(false);
-    // The seats go in one claim, with the last of the rows.
-    const bool last = anew.count == 0;
-    if (!write(Expected::reactivations, again, last ? count_ : 0)) return false;
-    if (last) return true;
-    if (!call_.policy->lists.reactivates || duplicates_ >= most_duplicates) {
-      return write(Expected::enrollments, anew, count_);
+    std::size_t member = 0;
+    for (uint64 row = 0; row < rows.count(); ++row, ++member) {
+      const pg::Value user = rows.at(row, 3);
+      while (member < count_ &&
+             (user.null || !pg::same_key(call_.policy->user_key, user.datum, users_[member]))) {
+        ++member;
+      }
+      if (member == count_ || !pg::as_bool(rows.at(row, 2))) {
+        raise_row_changed(call_.policy->enrollments);
+      }
+      enrollments_[member] = rows.keep(row, 1, call_.memory).datum;
     }
-    auto insert = [&] { return write(Expected::enrollments, anew, count_); };
-    const Oid fell_short = fell_short_;
-    if (pg::meets_no_duplicate(insert, call_.policy->enrollments)) return true;
-    if (fell_short == fell_short_) ++duplicates_;
-    return false;
   }
 
-  bool write(Expected expected, const Part& part, std::size_t seats) {
-    if (part.count == 0) return true;
+  bool insert() {
     Frame frame{};
     frame.policy = call_.policy;
-    frame.expected = expected;
-    frame.users = part.users;
-    frame.count = part.count;
-    frame.seats = seats;
+    frame.expected = Expected::enrollments;
+    frame.users = users_;
+    frame.count = count_;
     frame.tournament = call_.tournament;
     frame.tournament_text = call_.tournament_text;
     frame.start = call_.start;
     frame.epoch = seat_.epoch;
     frame.capacity = entries_[members_[0]].reading.capacity;
     push_frame(frame);
-    const pg::Rows rows = write_rows(expected, part);
+    const pg::Rows rows = run(call_.policy, Statement::insert_enrollment_many,
+                              {{user_array_, pg::value(call_.tournament)}});
     frame = pop_frame();
     require_unchanged(frame);
-    if (frame.refusal) return complete(0, part.count, InvalidOid);
-    keep_enrollments(rows, part);
-    if (!complete(rows.count(), part.count, call_.policy->enrollments)) return false;
+    if (frame.refusal) return complete(0, count_, InvalidOid);
+    keep_enrollments(rows);
+    if (!complete(rows.count(), count_, call_.policy->enrollments)) return false;
     require_passed(frame);
     seats_left_ = frame.seats_left;
     return true;
-  }
-
-  pg::Rows write_rows(Expected expected, const Part& part) {
-    const pg::Value users =
-        pg::value(pg::key_array(call_.policy->user_key, part.users, part.count));
-    const pg::Value tournament = pg::value(call_.tournament);
-    if (expected == Expected::enrollments) {
-      return run(call_.policy, Statement::insert_enrollment_many, {{users, tournament}});
-    }
-    const pg::Value withdrawn =
-        pg::value(pg::key_array(call_.policy->enrollment_key, part.withdrawn, part.count));
-    return run(call_.policy, Statement::reactivate_enrollment_many,
-               {{users, tournament, withdrawn}});
   }
 
   bool write_ledger() {
@@ -395,7 +328,6 @@ class Round {
   const std::size_t* members_before_ = nullptr;
   std::size_t count_before_ = 0;
   Oid fell_short_ = InvalidOid;
-  int duplicates_ = 0;  // rounds that met a 23505 of the enrollments
 };
 
 Receipt receipt_of(const Entry* entries, std::size_t i) {
@@ -423,19 +355,6 @@ Receipt* receipts_of(const ManyCall& call, const Entry* entries) {
 
 }  // namespace
 
-Receipt* answer_busy(const ManyCall& call, const char* policy) {
-  auto* receipts = array_of<Receipt>(call.count);
-  Call one;
-  one.policy = call.policy;
-  one.tournament = call.tournament;
-  one.tournament_text = call.tournament_text;
-  for (std::size_t i = 0; i < call.count; ++i) {
-    one.user = call.users[i];
-    receipts[i] = reject(Outcome::busy, facts_of_busy(one, policy), call.raises);
-  }
-  return receipts;
-}
-
 Receipt* enroll_many(ManyCall& call) {
   call.start = begin_call();
   auto* entries = array_of<Entry>(call.count);
@@ -449,9 +368,7 @@ Receipt* enroll_many(ManyCall& call) {
       raise_rejection(rejected->rejection->outcome, rejected->rejection->facts);
     }
     if (round.takers() == 0 || pg::in_subtransaction(round)) break;
-    // In one snapshot a second look explains a rival, but not another constraint's duplicate.
-    if (IsolationUsesXactSnapshot() && rounds > round.duplicates())
-      pg::raise_serialization_failure();
+    if (IsolationUsesXactSnapshot() && rounds > 0) pg::raise_serialization_failure();
     if (rounds == most_rounds) {
       if (call.raises) {
         raise_rejection(Outcome::busy, facts_about(call.policy, std::nullopt, call.tournament));

@@ -8,12 +8,10 @@ namespace pg_enroll::engine {
 
 // The facts of one call, as far as they are known and apply.
 struct Facts {
-  const Attachment* policy = nullptr;  // null where the call ended before it was looked at
-  const char* policy_name = nullptr;
+  const Attachment* policy = nullptr;
   std::optional<Datum> user;
   std::optional<Datum> tournament;
   const char* guard = nullptr;
-  const PolicyRule* rule = nullptr;
   std::optional<int64> capacity;
   std::optional<int64> count;
   pg::Value price;
@@ -23,7 +21,6 @@ inline Facts facts_about(const Attachment* policy, std::optional<Datum> user,
                          std::optional<Datum> tournament) {
   Facts facts;
   facts.policy = policy;
-  facts.policy_name = policy->name;
   facts.user = user;
   facts.tournament = tournament;
   return facts;

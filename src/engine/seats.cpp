@@ -109,29 +109,16 @@ bool open_taken_seats(Attachment* policy, const char* tournament, int64 taken,
   return !rows.empty();
 }
 
-void reallot(Attachment* policy, const Datum* named, std::size_t named_count) {
-  struct Tournament {
-    Datum key;
-    const char* text;
-  };
-  auto* list = pg::array_of<Tournament>(named_count);
-  for (std::size_t i = 0; i < named_count; ++i) {
-    list[i] = {named[i], pg::key_text(policy->tournament_key, named[i])};
-  }
-  // Many rows of a watched table may name one tournament.
-  std::sort(list, list + named_count,
-            [](const Tournament& a, const Tournament& b) { return strcmp(a.text, b.text) < 0; });
-  Tournament* end = std::unique(
-      list, list + named_count,
-      [](const Tournament& a, const Tournament& b) { return strcmp(a.text, b.text) == 0; });
-  const auto count = static_cast<std::size_t>(end - list);
+void reallot(Attachment* policy, const Datum* tournaments, std::size_t count) {
   auto** texts = pg::array_of<const char*>(count);
-  for (std::size_t i = 0; i < count; ++i) texts[i] = list[i].text;
+  for (std::size_t i = 0; i < count; ++i) {
+    texts[i] = pg::key_text(policy->tournament_key, tournaments[i]);
+  }
   const pg::Value name = pg::text_value(policy->name);
   const pg::Value epoch = pg::bigint(epoch_floor());
   run_fresh(policy, Statement::seat_lock, {{name, pg::value(pg::text_array(texts, count))}});
   for (std::size_t i = 0; i < count; ++i) {
-    pg::Rows rows = run_fresh(policy, Statement::read_tournament, {{pg::value(list[i].key)}});
+    pg::Rows rows = run_fresh(policy, Statement::read_tournament, {{pg::value(tournaments[i])}});
     const std::optional<int64> capacity = rows.empty() ? 0 : pg::as_bigint(rows.at(0, 2));
     rows.release();
     run_fresh(policy, Statement::seat_allot,
@@ -140,30 +127,14 @@ void reallot(Attachment* policy, const Datum* named, std::size_t named_count) {
   }
 }
 
-namespace {
-
-void lock_all_seats(Attachment* policy) {
-  run_fresh(policy, Statement::seat_lock_all, {{pg::text_value(policy->name)}});
-}
-
-}  // namespace
-
-void reallot_all(Attachment* policy) {
-  lock_all_seats(policy);
-  const pg::Rows rows = run_fresh(policy, Statement::list_tournaments, {});
-  auto* tournaments = pg::array_of<Datum>(rows.count());
-  for (uint64 row = 0; row < rows.count(); ++row) tournaments[row] = rows.at(row, 1).datum;
-  reallot(policy, tournaments, rows.count());
-}
-
 void empty_seats(Attachment* policy) {
-  lock_all_seats(policy);
+  run_fresh(policy, Statement::seat_lock_all, {{pg::text_value(policy->name)}});
   run_fresh(policy, Statement::seat_empty,
             {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
 }
 
 void close_seats(Attachment* policy) {
-  lock_all_seats(policy);
+  run_fresh(policy, Statement::seat_lock_all, {{pg::text_value(policy->name)}});
   run_fresh(policy, Statement::seat_close,
             {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
 }
@@ -206,9 +177,9 @@ class Correction {
   std::size_t removed_count_ = 0;
 };
 
-namespace {
-
-void correct_seats(Attachment* policy, void (*report)(void* state, const Recounted&), void* state) {
+void recount(Attachment* policy, void (*report)(void* state, const Recounted&), void* state) {
+  LockRelationOid(policy->tournaments, ShareRowExclusiveLock);
+  LockRelationOid(policy->enrollments, ShareRowExclusiveLock);
   const pg::Rows counted = run_fresh(policy, Statement::count_enrollments, {});
   const pg::Rows changes = run_fresh(
       policy, Statement::seat_compare,
@@ -222,36 +193,6 @@ void correct_seats(Attachment* policy, void (*report)(void* state, const Recount
     correction.add(TextDatumGetCString(tournament.datum), taken_after, changes.at(row, 6));
   }
   correction.write(policy);
-}
-
-void ignore(void* /*state*/, const Recounted& /*counter*/) {}
-
-// Partitions, too: who writes to one locks that one alone.
-void lock_out_writers(const Attachment* policy) {
-  for (int i = 0; i < policy->source_count; ++i) {
-    find_all_inheritors(policy->sources[i].table, ShareRowExclusiveLock, nullptr);
-  }
-  find_all_inheritors(policy->enrollments, ShareRowExclusiveLock, nullptr);
-}
-
-}  // namespace
-
-// The other partitions' writers go on: they are shut out by the counters that they need.
-void recount_taken(Attachment* policy) {
-  lock_all_seats(policy);
-  correct_seats(policy, ignore, nullptr);
-}
-
-void seed_seats(Attachment* policy) {
-  lock_out_writers(policy);
-  correct_seats(policy, ignore, nullptr);
-  run_fresh(policy, Statement::seat_renew,
-            {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
-}
-
-void recount(Attachment* policy, void (*report)(void* state, const Recounted&), void* state) {
-  lock_out_writers(policy);
-  correct_seats(policy, report, state);
 }
 
 }  // namespace pg_enroll::engine

@@ -45,21 +45,14 @@ bool open_taken_seats(Attachment* policy, const char* tournament, int64 taken,
 // after, allots it and moves the epoch. A tournament that is gone is allotted 0.
 void reallot(Attachment* policy, const Datum* tournaments, std::size_t count);
 
-// The same for every tournament.
-void reallot_all(Attachment* policy);
-
-// After a TRUNCATE of the enrollments, of one of their partitions, of the tournaments.
+// After a TRUNCATE of the enrollments, of the tournaments.
 void empty_seats(Attachment* policy);
-void recount_taken(Attachment* policy);
 void close_seats(Attachment* policy);
 
 // One counter that a recount had to change. No value in taken_after: it was removed.
 struct Recounted {
   pg::Value tournament, taken_before, taken_after, allotted_before, allotted_after;
 };
-
-// Counts the rows of a policy that is being attached, and opens its counters. Every epoch moves.
-void seed_seats(Attachment* policy);
 
 // Counts all rows under locks that keep writers out, and sets the counters right.
 void recount(Attachment* policy, void (*report)(void* state, const Recounted&), void* state);

@@ -17,7 +17,6 @@ struct Terms {
   pg::Value paid;
   pg::Value refund;
   pg::Value price;
-  const PolicyRule* broken_rule = nullptr;
 };
 
 std::optional<Outcome> look(Call& call, Snapshot snapshot, Terms& terms) {
@@ -31,15 +30,7 @@ std::optional<Outcome> look(Call& call, Snapshot snapshot, Terms& terms) {
   terms.refund = rows.keep(0, 6, call.memory);
   terms.price = rows.keep(0, 7, call.memory);
   terms.facts.enrolled = !terms.enrollment.null;
-  terms.broken_rule = rule_of(call.policy->lists.unenroll_rules, rows.at(0, 8));
-  terms.facts.rule_broken = terms.broken_rule != nullptr;
   return rules::judge(terms.facts);
-}
-
-Facts facts_of(const Call& call, const Terms& terms) {
-  Facts facts = facts_of(call);
-  facts.rule = terms.broken_rule;
-  return facts;
 }
 
 // The policy's refund, held within 0 and what was paid. NULL is 0.
@@ -65,25 +56,18 @@ class Steps {
   Attempt attempt;
 
   // True where everything was done; what was written must be undone otherwise.
-  bool operator()() {
-    if (!withdraw() || !credit() || !write_ledger()) return false;
-    follow_up(call_.policy, call_.policy->on_unenroll, call_.user, call_.tournament,
-              terms_.enrollment.datum);
-    return true;
-  }
+  bool operator()() { return withdraw() && credit() && write_ledger(); }
 
  private:
   // A row stayed away. False where the call is to be answered, true where it is to try again.
   bool settle(Oid table, int times) {
     if (++call_.rounds > most_rounds) {
       attempt.rejection = Outcome::busy;
-      attempt.facts = facts_of(call_);
       return false;
     }
     const Snapshot snapshot = pg::fresh_snapshot(call_.start);
     attempt.rejection = look(call_, snapshot, terms_);
     UnregisterSnapshot(snapshot);
-    attempt.facts = facts_of(call_, terms_);
     if (attempt.rejection) return false;
     // In one snapshot the first read found what the write did not: no rival explains that.
     if (IsolationUsesXactSnapshot() || times > 2) raise_if_swallowed(table);
@@ -125,7 +109,6 @@ class Steps {
   }
 
   bool credit() {
-    require_finite_balance(call_.policy, call_.user, balance_);
     const Money refund = refund_of(call_.policy, terms_);
     attempt.receipt.outcome = Outcome::unenrolled;
     attempt.receipt.enrollment = terms_.enrollment;
@@ -166,7 +149,7 @@ Receipt unenroll(Call& call) {
     Terms terms;
     const std::optional<Outcome> outcome = look(call, snapshot, terms);
     if (!outcome) return std::nullopt;
-    return reject(*outcome, facts_of(call, terms), call.raises);
+    return reject(*outcome, facts_of(call), call.raises);
   };
   return carry_out(call, first_read, [&] { return Steps(call); });
 }
@@ -174,10 +157,9 @@ Receipt unenroll(Call& call) {
 Receipt quote_unenroll(Call& call) {
   Terms terms;
   const std::optional<Outcome> outcome = look(call, GetActiveSnapshot(), terms);
-  if (outcome) return reject(*outcome, facts_of(call, terms), call.raises);
-  require_finite_balance(call.policy, call.user, terms.balance);
+  if (outcome) return reject(*outcome, facts_of(call), call.raises);
   const Seat seat = read_seat(call.policy, call.tournament_text, GetActiveSnapshot());
-  if (!seat.found) raise_seat_not_seen(call.policy, call.tournament_text);
+  if (!seat.found) raise_seat_missing(call.policy);
   const Money refund = refund_of(call.policy, terms);
   Receipt receipt;
   receipt.outcome = Outcome::refundable;

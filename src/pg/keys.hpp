@@ -22,7 +22,6 @@ struct KeyType {
   KeyFamily family = KeyFamily::other;
 };
 
-// A domain counts as the type it is made of.
 KeyType key_type(Oid type);
 
 // The key's output text, palloc'd: what enroll_seat and the errors' details call it.
@@ -33,13 +32,7 @@ inline bool same_key(const KeyType& type, Datum a, Datum b) {
   return datum_image_eq(a, b, type.by_value, type.length);
 }
 
-// An order of images, such that those that are the same key come together: below 0, 0, above 0.
-int compare_images(const KeyType& type, Datum a, Datum b);
-
 Datum copy_key(const KeyType& type, Datum key);
-
-// Whether a key of the same family, be it of a wider integer type, has this type's range.
-bool fits_key(const KeyType& type, Datum key);
 
 // A caller's key, of type bigint, uuid or text, as the type of the table's column. Raises 42804
 // where the families differ, 22003 and 22P02 where the value does not fit.

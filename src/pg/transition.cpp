@@ -2,34 +2,23 @@
 
 namespace pg_enroll::pg {
 
-Transition::Transition(TriggerData* trigger, Oid root)
-    : description_(RelationGetDescr(trigger->tg_relation)) {
-  const TupleDesc stored = description_;
-  if (root != RelationGetRelid(trigger->tg_relation)) {
-    root_ = table_open(root, AccessShareLock);
-    description_ = RelationGetDescr(root_);
-    map_ = convert_tuples_by_name(stored, description_);
-  }
-  old_rows_ = open(trigger->tg_oldtable, stored);
-  new_rows_ = open(trigger->tg_newtable, stored);
-}
+Transition::Transition(TriggerData* trigger)
+    : old_rows_(open(trigger->tg_oldtable, RelationGetDescr(trigger->tg_relation))),
+      new_rows_(open(trigger->tg_newtable, RelationGetDescr(trigger->tg_relation))) {}
 
-Transition::Reader Transition::open(Tuplestorestate* rows, TupleDesc stored) const {
+Transition::Reader Transition::open(Tuplestorestate* rows, TupleDesc description) {
   if (rows == nullptr) return {};
   const int pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
   tuplestore_select_read_pointer(rows, pointer);
   tuplestore_rescan(rows);
-  return {rows, pointer, MakeSingleTupleTableSlot(stored, &TTSOpsMinimalTuple),
-          map_ == nullptr ? nullptr : MakeSingleTupleTableSlot(description_, &TTSOpsVirtual)};
+  return {rows, pointer, MakeSingleTupleTableSlot(description, &TTSOpsMinimalTuple)};
 }
 
-TupleTableSlot* Transition::read(const Reader& reader) const {
+TupleTableSlot* Transition::read(const Reader& reader) {
   if (reader.rows == nullptr) return nullptr;
   tuplestore_select_read_pointer(reader.rows, reader.pointer);
   const bool found = tuplestore_gettupleslot(reader.rows, true, false, reader.slot);
-  if (!found) return nullptr;
-  return map_ == nullptr ? reader.slot
-                         : execute_attr_map_slot(map_->attrMap, reader.slot, reader.as_root);
+  return found ? reader.slot : nullptr;
 }
 
 bool Transition::next() {
@@ -42,10 +31,7 @@ bool Transition::next() {
 void Transition::close() {
   for (const Reader& reader : {old_rows_, new_rows_}) {
     if (reader.slot != nullptr) ExecDropSingleTupleTableSlot(reader.slot);
-    if (reader.as_root != nullptr) ExecDropSingleTupleTableSlot(reader.as_root);
   }
-  if (map_ != nullptr) free_conversion_map(map_);
-  if (root_ != nullptr) table_close(root_, NoLock);
 }
 
 void require_statement_trigger(TriggerData* trigger) {

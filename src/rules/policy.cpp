@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
-#include <limits>
-#include <map>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -27,7 +25,6 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_space(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 bool is_high(char c) { return static_cast<unsigned char>(c) >= 0x80; }
 bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 bool starts_word(char c) { return is_letter(c) || c == '_' || is_high(c); }
@@ -45,19 +42,13 @@ std::string quote(std::string_view text) {
   return Json(shown).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string joined(const Names& names, std::string_view before = {}) {
+std::string joined(const Names& names) {
   std::string list;
   for (const auto name : names) {
     if (!list.empty()) list += ", ";
-    list.append(before).append(name);
+    list += name;
   }
   return list;
-}
-
-}  // namespace
-
-std::string element(const std::string& path, std::size_t index) {
-  return path + "[" + std::to_string(index) + "]";
 }
 
 std::string child(const std::string& path, std::string_view key) {
@@ -68,16 +59,11 @@ std::string child(const std::string& path, std::string_view key) {
   return plain ? path + "." + std::string(key) : path + "[" + quote(key) + "]";
 }
 
-namespace {
-
 std::string described(const Json& value) {
   const auto count = [&](const char* one) {
     return std::to_string(value.size()) + " " + one + (value.size() == 1 ? "" : "s");
   };
-  if (value.is_string()) {
-    const auto& text = value.get_ref<const std::string&>();
-    return text.empty() ? "an empty string" : "string " + quote(text);
-  }
+  if (value.is_string()) return "string " + quote(value.get_ref<const std::string&>());
   if (value.is_boolean()) return "boolean " + value.dump();
   if (value.is_number()) return "number " + value.dump();
   if (value.is_array()) return "an array of " + count("element");
@@ -90,6 +76,7 @@ std::string described(const Json& value) {
 // Edits to turn one word into the other: insert, delete, replace, swap two neighbours. ASCII case
 // is free, so that "Table" is at distance 0 from "table".
 std::size_t edit_distance(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   const auto same = [&](std::size_t i, std::size_t j) { return lower(a[i]) == lower(b[j]); };
   std::vector<std::size_t> two_back(b.size() + 1);
   std::vector<std::size_t> back(b.size() + 1);
@@ -125,57 +112,27 @@ std::string_view nearest(std::string_view unknown, const Names& known) {
   return best;
 }
 
-// Asks for the nearest known name, where there is one, before it says more. Names are shown with
-// what stands before them.
-std::string did_you_mean(std::string_view unknown, const Names& known, const std::string& more = {},
-                         const char* before = "") {
-  const auto near = nearest(unknown, known);
-  if (near.empty()) return more;
-  const std::string question = "Did you mean " + quote(before + std::string(near)) + "?";
-  return more.empty() ? question : question + " " + more;
-}
-
 // ---- SQL fragments -----------------------------------------------------------------------------
 
-// What a statement may name, in the order of the parameters $1, $2 and $3.
-Names placeholders() { return {"user", "tournament", "enrollment"}; }
-
-// Reserved words that want an operand behind them, so that in ARRAY[CASE WHEN a THEN :user END]
-// the colon after THEN is no slice's.
-bool wants_operand(std::string_view word) {
-  constexpr std::array<std::string_view, 12> words{"and",  "case", "else", "from", "ilike", "in",
-                                                   "like", "not",  "or",   "then", "to",    "when"};
-  const auto same = [](char a, char b) { return lower(a) == b; };
-  return std::any_of(words.begin(), words.end(), [&](std::string_view known) {
-    return std::equal(word.begin(), word.end(), known.begin(), known.end(), same);
-  });
-}
-
-// Follows PostgreSQL's lexer just far enough to know that an expression spliced between parentheses
-// cannot reach beyond them, that a statement is one, and where its placeholders are. What it means
-// is the server's to judge.
+// Follows PostgreSQL's lexer just far enough to know that a fragment spliced between parentheses
+// cannot reach beyond them. What it means is the server's to judge.
 class Fragment {
  public:
-  enum class Kind { expression, statement };
+  Fragment(std::string_view text, const std::string& path) : text_(text), path_(path) {}
 
-  Fragment(std::string_view text, const std::string& path, Kind kind)
-      : text_(text), path_(path), statement_(kind == Kind::statement) {}
-
-  // The text, in a statement with parameters for placeholders.
-  std::string checked() {
+  void check() {
     while (at_ < text_.size()) step();
     if (!open_.empty()) {
       fail(open_.back(), std::string("has ") + text_[open_.back()] + " without its partner");
     }
     if (!said_anything_) fail(0, "is empty");
-    return result_.append(text_.substr(copied_));
   }
 
  private:
   [[noreturn]] void fail(std::size_t at, const std::string& problem, std::string hint = {}) const {
     throw PolicyError(path_,
-                      std::string("the SQL ") + (statement_ ? "statement " : "expression ") +
-                          quote(text_) + " " + problem + ", at its byte " + std::to_string(at + 1),
+                      "the SQL expression " + quote(text_) + " " + problem + ", at its byte " +
+                          std::to_string(at + 1),
                       std::move(hint));
   }
 
@@ -202,55 +159,14 @@ class Fragment {
   }
 
   void token(char c) {
-    if (statement_ && c == ':') return colon();
-    after_operand_ = starts_word(c) || is_digit(c) || c == '\'' || c == '"' || c == ')' || c == ']';
     if (starts_word(c)) return word();
     if (c == '\'') return plain_string();
     if (c == '"') return skip_quoted('"', "an unterminated quoted identifier");
     if (c == '$') return dollar();
-    if (c == ';') refuse_semicolon();
+    if (c == ';') fail(at_, "has a semicolon", "Give one expression, not a statement.");
     if (c == '(' || c == '[') open_.push_back(at_);
     if (c == ')' || c == ']') close(c);
     ++at_;
-  }
-
-  [[noreturn]] void refuse_semicolon() const {
-    if (!statement_) fail(at_, "has a semicolon", "Give one expression, not a statement.");
-    const bool last = std::all_of(text_.begin() + static_cast<std::ptrdiff_t>(at_), text_.end(),
-                                  [](char c) { return c == ';' || is_space(c); });
-    fail(at_, "has a semicolon",
-         last ? "Remove it." : "Give each statement as a string of its own.");
-  }
-
-  [[nodiscard]] bool in_array() const { return !open_.empty() && text_[open_.back()] == '['; }
-
-  // In an array's brackets a colon behind an operand makes a slice. Any other that touches a word
-  // makes a placeholder, but for a cast's.
-  void colon() {
-    const bool slice = after_operand_ && in_array();
-    after_operand_ = false;
-    if (!slice && starts_word(peek(1))) return placeholder();
-    at_ += peek(1) == ':' ? 2 : 1;
-  }
-
-  void placeholder() {
-    const std::size_t start = at_++;
-    const auto name = take_word();
-    const Names known = placeholders();
-    const auto found = std::find(known.begin(), known.end(), name);
-    if (found == known.end()) {
-      const std::string all = "Known placeholders: " + joined(known, ":") + ".";
-      fail(start, "has the unknown placeholder " + quote(":" + std::string(name)),
-           did_you_mean(name, known,
-                        in_array() ? all + " A slice wants a space here: [ : x]." : all, ":"));
-    }
-    result_.append(text_.substr(copied_, start - copied_));
-    // A $ that touched a word would be part of it, and one behind another would open a quote.
-    const char before = start == 0 ? ' ' : text_[start - 1];
-    if (continues_word(before) || before == '$') result_ += ' ';
-    result_.append("$").append(std::to_string(found - known.begin() + 1));
-    copied_ = at_;
-    after_operand_ = true;
   }
 
   void close(char c) {
@@ -261,17 +177,12 @@ class Fragment {
     open_.pop_back();
   }
 
-  // A word takes its digits and dollars along: in a$b$c nothing is quoted.
-  std::string_view take_word() {
+  // A word takes its digits and dollars along: in a$b$c nothing is quoted. Only the word E makes
+  // the string that touches it one with backslash escapes.
+  void word() {
     const std::size_t start = at_;
     while (at_ < text_.size() && (continues_word(peek()) || peek() == '$')) ++at_;
-    return text_.substr(start, at_ - start);
-  }
-
-  // Only the word E makes the string that touches it one with backslash escapes.
-  void word() {
-    const auto word = take_word();
-    if (wants_operand(word)) after_operand_ = false;
+    const auto word = text_.substr(start, at_ - start);
     if ((word == "e" || word == "E") && peek() == '\'') escape_string();
   }
 
@@ -326,9 +237,7 @@ class Fragment {
 
   void dollar() {
     if (is_digit(peek(1))) {
-      fail(at_, "has a parameter",
-           statement_ ? "Write the placeholders: " + joined(placeholders(), ":") + "."
-                      : "Parameters belong to the extension; use the aliases instead.");
+      fail(at_, "has a parameter", "Parameters belong to the extension; use the aliases instead.");
     }
     std::size_t end = at_ + 1;
     if (end < text_.size() && starts_word(text_[end])) {
@@ -342,7 +251,6 @@ class Fragment {
     const std::size_t close = text_.find(delimiter, end + 1);
     if (close == std::string_view::npos) fail(at_, "has an unterminated dollar-quoted string");
     at_ = close + delimiter.size();
-    after_operand_ = true;
   }
 
   void skip_comment() {
@@ -360,14 +268,14 @@ class Fragment {
 
   std::string_view text_;
   const std::string& path_;
-  bool statement_;
   std::size_t at_ = 0;
   std::vector<std::size_t> open_;
   bool said_anything_ = false;
-  bool after_operand_ = false;  // a word, a number, a string or a closing bracket
-  std::string result_;
-  std::size_t copied_ = 0;  // of text_, into result_
 };
+
+void check_fragment(std::string_view text, const std::string& path) {
+  Fragment(text, path).check();
+}
 
 // ---- the document as JSON ----------------------------------------------------------------------
 
@@ -451,7 +359,11 @@ class Structure : public nlohmann::json_sax<Json> {
   [[nodiscard]] std::string path() const {
     std::string path = "$";
     for (const auto& level : levels_) {
-      path = level.array ? element(path, level.elements - 1) : child(path, level.key);
+      if (level.array) {
+        path.append("[").append(std::to_string(level.elements - 1)).append("]");
+      } else {
+        path = child(path, level.key);
+      }
     }
     return path;
   }
@@ -472,7 +384,7 @@ Json read_json(std::string_view document) {
 
 // ---- the document as a policy ------------------------------------------------------------------
 
-enum class Kind { table, column, expression, statement, role, label };
+enum class Kind { table, column, expression, label };
 
 const char* expected(Kind kind) {
   switch (kind) {
@@ -482,10 +394,6 @@ const char* expected(Kind kind) {
       return "the name of a column (a string)";
     case Kind::expression:
       return "an SQL expression (a string)";
-    case Kind::statement:
-      return "an SQL statement (a string)";
-    case Kind::role:
-      return "the name of a role (a string)";
     case Kind::label:
       return "a text (a string)";
   }
@@ -493,34 +401,19 @@ const char* expected(Kind kind) {
 }
 
 std::string checked(const Json& value, const std::string& path, Kind kind) {
-  if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
+  const bool string = value.is_string();
+  if (!string || value.get_ref<const std::string&>().empty()) {
     const bool scalar = value.is_null() || value.is_boolean() || value.is_number();
     const bool advice = kind == Kind::expression && scalar;
     throw PolicyError(path,
-                      "expected " + std::string(expected(kind)) + ", found " + described(value),
+                      "expected " + std::string(expected(kind)) + ", found " +
+                          (string ? "an empty string" : described(value)),
                       advice ? "Write SQL in a JSON string: " + quote(value.dump()) + "." : "");
   }
-  const auto& text = value.get_ref<const std::string&>();
-  if (kind == Kind::expression) return Fragment(text, path, Fragment::Kind::expression).checked();
-  if (kind == Kind::statement) return Fragment(text, path, Fragment::Kind::statement).checked();
+  std::string text = value.get<std::string>();
+  if (kind == Kind::expression) check_fragment(text, path);
   return text;
 }
-
-// Texts of which no two may be one.
-class Distinct {
- public:
-  explicit Distinct(const char* advice) : advice_(advice) {}
-
-  void add(const std::string& text, const std::string& path) {
-    const auto [earlier, is_new] = paths_.emplace(text, path);
-    if (is_new) return;
-    throw PolicyError(path, quote(text) + " is " + earlier->second + " already", advice_);
-  }
-
- private:
-  const char* advice_;
-  std::map<std::string, std::string> paths_;
-};
 
 // One object of the document, with the keys it may have.
 class Section {
@@ -539,19 +432,13 @@ class Section {
 
   [[nodiscard]] std::string path(std::string_view key) const { return child(path_, key); }
 
-  // Null where the key is left out.
-  [[nodiscard]] const Json* find(const char* key) const {
-    const auto found = value_.find(key);
-    return found == value_.end() ? nullptr : &*found;
-  }
-
   [[nodiscard]] std::string required(const char* key, Kind kind) const {
     return checked(member(key, expected(kind)), path(key), kind);
   }
 
   [[nodiscard]] std::optional<std::string> optional(const char* key, Kind kind) const {
-    const Json* found = find(key);
-    if (found == nullptr) return std::nullopt;
+    const auto found = value_.find(key);
+    if (found == value_.end()) return std::nullopt;
     return checked(*found, path(key), kind);
   }
 
@@ -563,44 +450,12 @@ class Section {
     return {member(key, "an object"), path(key), std::move(known)};
   }
 
-  // Which of the words was given; the first where the key is left out.
-  [[nodiscard]] std::size_t choice(const char* key, const Names& allowed) const {
-    const Json* found = find(key);
-    if (found == nullptr) return 0;
-    const std::string given = found->is_string() ? found->get<std::string>() : "";
-    for (std::size_t i = 0; i < allowed.size(); ++i) {
-      if (given == allowed[i]) return i;
-    }
-    std::string wanted;
-    for (const auto word : allowed) wanted += (wanted.empty() ? "" : " or ") + quote(word);
-    throw PolicyError(
-        path(key), "expected " + wanted + ", found " + described(*found),
-        allowed.size() == 1 ? "This version knows no other value." : did_you_mean(given, allowed));
-  }
-
-  // What `read` makes of each element and its path. An absent array has none.
-  template <typename Read>
-  [[nodiscard]] auto list(const char* key, const char* wanted, Read read) const {
-    std::vector<decltype(read(value_, path_))> elements;
-    const Json* found = find(key);
-    if (found == nullptr) return elements;
-    if (!found->is_array()) {
-      throw PolicyError(
-          path(key), std::string("expected an array of ") + wanted + ", found " + described(*found),
-          "");
-    }
-    for (const auto& value : *found) {
-      elements.push_back(read(value, element(path(key), elements.size())));
-    }
-    return elements;
-  }
-
   // An absent map assigns nothing. A column given twice was refused with the document's keys:
   // names are quoted in SQL, so "A" and "a" are two columns.
   [[nodiscard]] std::vector<Assignment> assignments(const char* key) const {
     std::vector<Assignment> list;
-    const Json* found = find(key);
-    if (found == nullptr) return list;
+    const auto found = value_.find(key);
+    if (found == value_.end()) return list;
     if (!found->is_object()) {
       throw PolicyError(
           path(key),
@@ -629,16 +484,17 @@ class Section {
   [[nodiscard]] std::string known_keys() const { return "Known keys: " + joined(known_) + "."; }
 
   [[nodiscard]] const Json& member(const char* key, const char* wanted) const {
-    const Json* found = find(key);
-    if (found == nullptr) {
+    const auto found = value_.find(key);
+    if (found == value_.end()) {
       throw PolicyError(path(key), "the key is missing, expected " + std::string(wanted), "");
     }
     return *found;
   }
 
   [[noreturn]] void refuse_unknown(const std::string& key) const {
-    throw PolicyError(path(key), "unknown key " + quote(key),
-                      did_you_mean(key, known_, known_keys()));
+    const auto near = nearest(key, known_);
+    const std::string meant = near.empty() ? "" : "Did you mean " + quote(near) + "? ";
+    throw PolicyError(path(key), "unknown key " + quote(key), meant + known_keys());
   }
 
   const Json& value_;
@@ -699,17 +555,11 @@ Policy::Tournaments read_tournaments(const Section& root) {
   };
 }
 
-std::vector<Watch> read_watch(const Section& root) {
-  Distinct tables("Name each table once.");
-  return root.list("watch", "objects", [&](const Json& value, const std::string& path) {
-    const Section section(value, path, {"table", "tournament"});
-    Watch watch{
-        .table = section.required("table", Kind::table),
-        .tournament = section.required("tournament", Kind::column),
-    };
-    tables.add(watch.table, section.path("table"));
-    return watch;
-  });
+void check_reenroll(const Section& section) {
+  const auto reenroll = section.optional("reenroll", Kind::label);
+  if (!reenroll || *reenroll == "insert") return;
+  throw PolicyError(section.path("reenroll"),
+                    R"(expected "insert", found string )" + quote(*reenroll), "");
 }
 
 Policy::Enrollments read_enrollments(const Section& root) {
@@ -726,17 +576,14 @@ Policy::Enrollments read_enrollments(const Section& root) {
       .time = section.optional("time", Kind::column),
       .insert = section.assignments("insert"),
       .withdraw = section.required_assignments("withdraw"),
-      .reenroll = section.choice("reenroll", {"insert", "reactivate"}) == 0 ? Reenroll::insert
-                                                                            : Reenroll::reactivate,
   };
+  check_reenroll(section);
   const Taken key{"key", enrollments.key};
   const Taken user{"user", enrollments.user};
   const Taken tournament{"tournament", enrollments.tournament};
   refuse_shared_column(section, {key, user, tournament});
-  // A new row may choose its own key; an update that renames or moves its row is never meant.
-  std::vector<Taken> written{user, tournament};
-  if (enrollments.reenroll == Reenroll::reactivate) written.push_back(key);
-  refuse_assigning(section, "insert", enrollments.insert, written);
+  // A new row may choose its own key; a withdrawal that renames or moves its row is never meant.
+  refuse_assigning(section, "insert", enrollments.insert, {user, tournament});
   refuse_assigning(section, "withdraw", enrollments.withdraw, {key, user, tournament});
   return enrollments;
 }
@@ -751,26 +598,24 @@ Policy::Ledger::Type read_type(const Section& ledger) {
   };
   // What was paid, and what a key was used for, is read back from these: were two of them one, a
   // refund would count as a payment.
-  Distinct labels("Give each operation a type of its own.");
-  labels.add(type.enroll, section.path("enroll"));
-  labels.add(type.unenroll, section.path("unenroll"));
-  labels.add(type.waive, section.path("waive"));
+  const std::array<std::pair<const char*, const std::string*>, 3> labels{
+      {{"enroll", &type.enroll}, {"unenroll", &type.unenroll}, {"waive", &type.waive}}};
+  for (std::size_t later = 1; later < labels.size(); ++later) {
+    for (std::size_t earlier = 0; earlier < later; ++earlier) {
+      if (*labels[later].second != *labels[earlier].second) continue;
+      throw PolicyError(
+          section.path(labels[later].first),
+          quote(*labels[later].second) + " is " + section.path(labels[earlier].first) + " already",
+          "Give each operation a type of its own.");
+    }
+  }
   return type;
-}
-
-// A promise that nothing here would keep is refused, not stored.
-void refuse_strict(const Section& ledger) {
-  const Json* strict = ledger.find("strict");
-  if (strict == nullptr || *strict == false) return;
-  throw PolicyError(ledger.path("strict"), "expected false, found " + described(*strict),
-                    "This version does not enforce a strict ledger: leave the key out.");
 }
 
 Policy::Ledger read_ledger(const Section& root) {
   const auto section = root.section(
       "ledger", {"table", "amount", "balance_after", "enrollment", "user", "idempotency_key",
-                 "order", "strict", "type", "insert", "enroll", "unenroll", "waive"});
-  refuse_strict(section);
+                 "order", "type", "insert", "enroll", "unenroll", "waive"});
   Policy::Ledger ledger{
       .table = section.required("table", Kind::table),
       .amount = section.required("amount", Kind::column),
@@ -800,104 +645,6 @@ Policy::Ledger read_ledger(const Section& root) {
   return ledger;
 }
 
-std::optional<int> read_http_status(const Section& rule) {
-  const Json* status = rule.find("http_status");
-  if (status == nullptr) return std::nullopt;
-  constexpr int lowest = 400;
-  constexpr int highest = 599;
-  if (!status->is_number_integer() || *status < lowest || *status > highest) {
-    throw PolicyError(rule.path("http_status"),
-                      "expected a whole number from " + std::to_string(lowest) + " to " +
-                          std::to_string(highest) + ", found " + described(*status),
-                      "");
-  }
-  return status->get<int>();
-}
-
-std::vector<Rule> read_rules(const Section& root) {
-  Distinct names("Give each rule a name of its own.");
-  return root.list("rules", "objects", [&](const Json& value, const std::string& path) {
-    const Section section(value, path, {"name", "on", "require", "message", "http_status"});
-    Rule rule{
-        .name = section.required("name", Kind::label),
-        .on = section.choice("on", {"enroll", "unenroll"}) == 0 ? Rule::On::enroll
-                                                                : Rule::On::unenroll,
-        .require = section.required("require", Kind::expression),
-        .message = section.optional("message", Kind::label),
-        .http_status = read_http_status(section),
-    };
-    names.add(rule.name, section.path("name"));
-    return rule;
-  });
-}
-
-std::vector<std::string> read_statements(const Section& root, const char* key) {
-  return root.list(key, "SQL statements", [](const Json& value, const std::string& path) {
-    return checked(value, path, Kind::statement);
-  });
-}
-
-std::vector<std::string> read_callers(const Section& root) {
-  Distinct roles("Name each role once.");
-  auto callers =
-      root.list("callers", "role names", [&](const Json& value, const std::string& path) {
-        auto role = checked(value, path, Kind::role);
-        roles.add(role, path);
-        return role;
-      });
-  if (callers.empty() && root.find("callers") != nullptr) {
-    throw PolicyError(root.path("callers"), "expected at least one role, found an empty array",
-                      "Leave the key out to let whoever may execute the functions use the policy.");
-  }
-  return callers;
-}
-
-struct Unit {
-  std::string_view name;
-  std::int64_t milliseconds;
-};
-
-// Milliseconds, beyond the most that fit once they are too many; no value where it is no time.
-std::optional<std::int64_t> milliseconds_of(std::string_view text) {
-  constexpr std::array<Unit, 4> units{{{"ms", 1}, {"s", 1'000}, {"min", 60'000}, {"h", 3'600'000}}};
-  constexpr std::int64_t enough = std::numeric_limits<std::int32_t>::max();
-  std::int64_t count = 0;
-  const auto end = std::find_if_not(text.begin(), text.end(), is_digit);
-  for (auto digit = text.begin(); digit != end; ++digit) {
-    count = std::min(count * 10 + (*digit - '0'), enough + 1);
-  }
-  const auto name = text.substr(static_cast<std::size_t>(end - text.begin()));
-  const auto unit = std::find_if(units.begin(), units.end(),
-                                 [&](const Unit& known) { return known.name == name; });
-  if (count == 0 || unit == units.end()) return std::nullopt;
-  return count * unit->milliseconds;
-}
-
-std::optional<std::int32_t> read_wait(const Section& root) {
-  const Json* wait = root.find("wait");
-  if (wait == nullptr) return std::nullopt;
-  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-  const auto fail = [&](const char* wanted, const std::string& hint) {
-    throw PolicyError(root.path("wait"),
-                      std::string("expected ") + wanted + ", found " + described(*wait), hint);
-  };
-  const char* const wanted = R"(a time such as "3s" (a string))";
-  if (wait->is_number_unsigned() && *wait > 0) {
-    fail(wanted, "Write " + quote(wait->dump() + "s") + ".");
-  }
-  const auto given =
-      wait->is_string() ? milliseconds_of(wait->get_ref<const std::string&>()) : std::nullopt;
-  if (!given) fail(wanted, "Write a whole number of at least 1 and its unit: ms, s, min or h.");
-  if (*given > most) fail("at most 24 days", "");
-  return static_cast<std::int32_t>(*given);
-}
-
-// Keys that a policy may state already, though they have but one value yet.
-void check_single_values(const Section& root) {
-  static_cast<void>(root.choice("stripes", {"auto"}));
-  static_cast<void>(root.choice("notify", {"none"}));
-}
-
 }  // namespace
 
 PolicyError::PolicyError(std::string path, const std::string& problem, std::string hint)
@@ -907,24 +654,13 @@ PolicyError::PolicyError(std::string path, const std::string& problem, std::stri
 
 Policy parse_policy(std::string_view document) {
   const Json json = read_json(document);
-  const Section root(
-      json, "$",
-      {"users", "tournaments", "watch", "enrollments", "ledger", "refund", "rules", "on_enroll",
-       "on_unenroll", "callers", "run_as", "wait", "stripes", "notify"});
-  check_single_values(root);
+  const Section root(json, "$", {"users", "tournaments", "enrollments", "ledger", "refund"});
   return {
       .users = read_users(root),
       .tournaments = read_tournaments(root),
-      .watch = read_watch(root),
       .enrollments = read_enrollments(root),
       .ledger = read_ledger(root),
       .refund = root.expression("refund", "0"),
-      .rules = read_rules(root),
-      .on_enroll = read_statements(root, "on_enroll"),
-      .on_unenroll = read_statements(root, "on_unenroll"),
-      .callers = read_callers(root),
-      .run_as = root.choice("run_as", {"owner", "caller"}) == 0 ? RunAs::owner : RunAs::caller,
-      .wait_ms = read_wait(root),
   };
 }
 
