@@ -18,6 +18,10 @@ CREATE ROLE "regress_enroll_Odd ""role""";
 CREATE ROLE regress_enroll_member IN ROLE regress_enroll_b_app;
 CREATE ROLE regress_enroll_stranger;
 GRANT USAGE ON SCHEMA shop TO PUBLIC;
+SET ROLE regress_enroll_stranger;
+SELECT enroll_attach('{}');
+SELECT * FROM enroll_precheck('{}');
+RESET ROLE;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA shop TO PUBLIC;
 CREATE SCHEMA shop_a AUTHORIZATION regress_enroll_a;
 CREATE SCHEMA shop_b AUTHORIZATION regress_enroll_b;
@@ -167,7 +171,7 @@ RESET ROLE;
 -- A caller that does not exist is told at once; one that is dropped later lets nobody else in.
 SET search_path = shop_a, shop;
 SELECT object, obstacle, remedy FROM documents d, LATERAL enroll_precheck(
-  jsonb_set(d.document, '{callers}', '["regress_enroll_a_app", "regress_enroll_nobody", "PUBLIC"]'))
+  jsonb_set(d.document, '{callers}', '["regress_enroll_a_app", "regress_enroll_nobody"]'))
 WHERE d.policy = 'a' AND action = 'refuse';
 SET ROLE regress_enroll_a;
 SELECT enroll_attach(jsonb_set(document, '{callers}', '["regress_enroll_stranger"]'), 'a')

@@ -143,8 +143,8 @@ SELECT count(*) AS checks FROM pg_constraint WHERE contype = 'c' AND conname ~ '
 
 -- A unique index that stands on the partitions alone is none of the whole.
 CREATE UNIQUE INDEX only_root ON ONLY places (person, cup) WHERE taken;
-SELECT object, action, obstacle, remedy FROM documents, LATERAL enroll_precheck(document)
-WHERE action = 'refuse';
+SELECT object, action, remedy !~ 'CONCURRENTLY' AS can_be_pasted FROM documents,
+  LATERAL enroll_precheck(document) WHERE action = 'refuse';
 DROP INDEX only_root;
 -- A ledger that is partitioned has no unique key of its own.
 CREATE TABLE moves_p (LIKE moves INCLUDING IDENTITY) PARTITION BY RANGE (id);

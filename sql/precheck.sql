@@ -93,18 +93,20 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA shop TO regress_enroll_reader;
 GRANT SELECT ON documents TO PUBLIC;
 INSERT INTO people VALUES (100, -100);
 SET ROLE regress_enroll_reader;
-SELECT object, action, obstacle, violations, sample
+SELECT object, replace(obstacle, session_user, 'the superuser') AS obstacle, violations, sample
 FROM documents, LATERAL enroll_precheck(document)
 WHERE action = 'refuse';
 RESET ROLE;
 GRANT SELECT ON people, cups, places, moves TO regress_enroll_reader;
 SET ROLE regress_enroll_reader;
 BEGIN READ ONLY;
-SELECT object, action, obstacle, violations, sample
+SELECT object, replace(obstacle, session_user, 'the superuser') AS obstacle, violations, sample
 FROM documents, LATERAL enroll_precheck(document)
 WHERE action = 'refuse';
 COMMIT;
+\set VERBOSITY terse
 SELECT enroll_attach(document) FROM documents;
+\set VERBOSITY default
 RESET ROLE;
 DELETE FROM people WHERE id = 100;
 
@@ -113,7 +115,8 @@ CREATE FUNCTION refused(change text, spelling text DEFAULT NULL)
 RETURNS TABLE (object text, obstacle text, remedy text) LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE change;
-  RETURN QUERY SELECT c.object, c.obstacle, c.remedy FROM documents d,
+  RETURN QUERY SELECT c.object, regexp_replace(c.obstacle, 'pg_temp_[0-9]+', 'pg_temp_n'),
+    replace(c.remedy, session_user, 'the superuser') FROM documents d,
     LATERAL enroll_precheck(CASE WHEN spelling IS NULL THEN d.document
       ELSE jsonb_set(d.document, '{enrollments,table}', to_jsonb(spelling)) END) c
     WHERE c.action = 'refuse';

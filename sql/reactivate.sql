@@ -162,8 +162,11 @@ SELECT code FROM enroll(1, 10);
 SELECT user_id, status FROM enrollments ORDER BY id;
 
 -- `insert` must make the row active, and must not rename it.
+\set VERBOSITY terse
 SELECT enroll_attach(document #- '{enrollments,insert,status}') FROM documents;
 SELECT enroll(2, 10);
+\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 SELECT enroll_attach(jsonb_set(document, '{enrollments,insert,id}', '"7"')) FROM documents;
 
 SET client_min_messages = error;

@@ -130,7 +130,10 @@ class Steps {
       } else if (call_.policy->lists.reactivates && times <= most_duplicates) {
         insert_unless_duplicate();
       } else {
-        write(Expected::enrollments, Statement::insert_enrollment, {});
+        write(Expected::enrollments,
+              call_.policy->lists.reactivates ? Statement::insert_enrollment_or_fail
+                                              : Statement::insert_enrollment,
+              {});
       }
       if (frame_.refusal) return refused(frame_);
       if (!placed_.null) {

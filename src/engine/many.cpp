@@ -309,9 +309,8 @@ class Round {
       return write(Expected::enrollments, anew, count_);
     }
     auto insert = [&] { return write(Expected::enrollments, anew, count_); };
-    const Oid fell_short = fell_short_;
     if (pg::meets_no_duplicate(insert, call_.policy->enrollments)) return true;
-    if (fell_short == fell_short_) ++duplicates_;
+    ++duplicates_;
     return false;
   }
 
@@ -345,7 +344,12 @@ class Round {
         pg::value(pg::key_array(call_.policy->user_key, part.users, part.count));
     const pg::Value tournament = pg::value(call_.tournament);
     if (expected == Expected::enrollments) {
-      return run(call_.policy, Statement::insert_enrollment_many, {{users, tournament}});
+      const bool may_fail =
+          call_.policy->lists.reactivates && duplicates_ >= most_duplicates;
+      return run(call_.policy,
+                 may_fail ? Statement::insert_enrollment_many_or_fail
+                          : Statement::insert_enrollment_many,
+                 {{users, tournament}});
     }
     const pg::Value withdrawn =
         pg::value(pg::key_array(call_.policy->enrollment_key, part.withdrawn, part.count));

@@ -39,7 +39,7 @@ class Writer {
   string read_unenroll() const;
   string read_key(Source source) const;
   string paid() const;
-  string insert_enrollment(Source source) const;
+  string insert_enrollment(Source source, bool may_fail) const;
   string reactivate_enrollment(Source source) const;
   string withdraw_enrollment() const;
   string ledger(Source source, string_view operation, string_view type,
@@ -200,7 +200,7 @@ string Writer::debit(Source source) const {
 
 // Locks the tournament's row before the enrollment's index entry; a rival with the same user and
 // tournament is met at the active index. Columns: enrollment, row came back as it was written.
-string Writer::insert_enrollment(Source source) const {
+string Writer::insert_enrollment(Source source, bool may_fail) const {
   const Policy::Enrollments& e = p_.enrollments;
   const string who = source.pick("$1", "i.user_key");
   std::vector<string> columns{quoted(e.user), quoted(e.tournament)};
@@ -215,8 +215,11 @@ string Writer::insert_enrollment(Source source) const {
          source.pick("", " CROSS JOIN " + from_many("$1")) +
          (with_user ? " CROSS JOIN " + string(c_.users) + " AS u" : "") + " WHERE " +
          equal(tournament_key("t"), "$2") + (with_user ? " AND " + equal(user_key("u"), who) : "") +
-         source.pick("", " ORDER BY i.ord") + " FOR KEY SHARE OF t ON CONFLICT (" + quoted(e.user) +
-         ", " + quoted(e.tournament) + ") WHERE (" + e.active + ") DO NOTHING RETURNING " +
+         source.pick("", " ORDER BY i.ord") + " FOR KEY SHARE OF t" +
+         (may_fail ? ""
+                   : " ON CONFLICT (" + quoted(e.user) + ", " + quoted(e.tournament) +
+                         ") WHERE (" + e.active + ") DO NOTHING") +
+         " RETURNING " +
          column("e", e.key) + ", COALESCE(" +
          enrollment_of(source.pick("$1", column("e", e.user)), "$2") + " AND " + active() +
          ", FALSE)" + source.pick("", ", " + column("e", e.user));
@@ -458,7 +461,9 @@ string Writer::text(Statement statement) const {
              " WHERE " + equal(user_key("u"), "$1") + " RETURNING " +
              numeric(column("u", p_.users.balance));
     case Statement::insert_enrollment:
-      return insert_enrollment(one);
+      return insert_enrollment(one, false);
+    case Statement::insert_enrollment_or_fail:
+      return insert_enrollment(one, true);
     case Statement::reactivate_enrollment:
       return reactivate_enrollment(one);
     case Statement::withdraw_enrollment:
@@ -478,7 +483,9 @@ string Writer::text(Statement statement) const {
     case Statement::debit_many:
       return debit(many);
     case Statement::insert_enrollment_many:
-      return insert_enrollment(many);
+      return insert_enrollment(many, false);
+    case Statement::insert_enrollment_many_or_fail:
+      return insert_enrollment(many, true);
     case Statement::reactivate_enrollment_many:
       return reactivate_enrollment(many);
     case Statement::ledger_enroll_many:
@@ -506,6 +513,7 @@ Signature signature(Statement statement) noexcept {
     case Statement::read_enroll:
     case Statement::read_unenroll:
     case Statement::insert_enrollment:
+    case Statement::insert_enrollment_or_fail:
       return {{P::user_key, P::tournament_key}};
     case Statement::read_key:
       return {{P::text, P::user_key, P::tournament_key}};
@@ -526,6 +534,7 @@ Signature signature(Statement statement) noexcept {
                P::numeric, P::text}};
     case Statement::read_enroll_many:
     case Statement::insert_enrollment_many:
+    case Statement::insert_enrollment_many_or_fail:
       return {{P::user_keys, P::tournament_key}};
     case Statement::read_key_many:
       return {{P::texts, P::user_keys, P::tournament_key}};
