@@ -4,6 +4,7 @@
 #include "engine/door.hpp"
 #include "engine/guards.hpp"
 #include "engine/seats.hpp"
+#include "pg/errors.hpp"
 #include "rules/ready_made.hpp"
 
 namespace pg_enroll::engine {
@@ -318,15 +319,13 @@ void drop_check(const Home& home, const StoredPolicy& stored) {
 
 void forget_policy(const Home& home, const char* policy) {
   Oid types[] = {TEXTOID};
-  Datum values[] = {CStringGetTextDatum(policy)};
-  store(
-      home,
-      psprintf("DELETE FROM %s WHERE policy OPERATOR(pg_catalog.=) $1", qualified_name(home.seats)),
-      1, types, values, nullptr);
-  store(home,
+  for (const char* sql :
+       {psprintf("DELETE FROM %s WHERE policy OPERATOR(pg_catalog.=) $1",
+                 qualified_name(home.seats)),
         psprintf("DELETE FROM %s WHERE name OPERATOR(pg_catalog.=) $1",
-                 qualified_name(home.policies)),
-        1, types, values, nullptr);
+                 qualified_name(home.policies))}) {
+    pg::run_fresh(pg::prepare(sql, 1, types, home.owner), home.owner, {{pg::text_value(policy)}});
+  }
 }
 
 }  // namespace
@@ -385,8 +384,12 @@ void detach(const Home& home, const char* policy) {
   ListCell* cell;
   foreach (cell, tables.all()) lock_all(lfirst_oid(cell), AccessExclusiveLock);
   LockRelationOid(home.policies, ShareRowExclusiveLock);
-  drop_index(stored);
-  drop_check(home, stored);
+  const StoredPolicy now = require_stored(home, policy);
+  if (!(now.users == stored.users && now.enrollments == stored.enrollments &&
+        now.tournaments == stored.tournaments && equal(now.watched, stored.watched)))
+    pg::raise_serialization_failure();
+  drop_index(now);
+  drop_check(home, now);
   if (exists(tables.enrollments)) drop_triggers(home, tables.enrollments);
   foreach (cell, sources_of(tables)) {
     const Oid source = lfirst_oid(cell);
