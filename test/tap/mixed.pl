@@ -277,11 +277,37 @@ for my $call (grep { defined $_->{certain} } @calls)
 {
     my $outcome = outcome_of($call);
     next if $outcome eq $call->{certain} && ($outcome ne 'OK' || $call->{count} == 1);
-    push @surprises, "$call->{kind}: $outcome instead of $call->{certain}";
+    my $came = $outcome . (defined $call->{count} ? " ($call->{count} rows)" : '');
+    push @surprises, "$call->{kind}: $came instead of $call->{certain}";
 }
 is_deeply(\@surprises, [], 'what was certain came to pass under the load');
+
+# The scene's deletes meet no rival. Those of the load do, and the first to name a row finds it.
+for my $name ('tournament deleted', 'user deleted')
+{
+    my @found = grep { $_->{kind} eq $name && !defined $_->{certain} && $_->{count} } @calls;
+    ok(@found > 5, "$name: found rows under the load");
+}
 is(scalar(map { @{ $_->{rows} } } grep { $_->{kind} eq 'enroll_reconcile' } @calls),
     0, 'enroll_reconcile never found a wrong counter');
+
+# Whatever seats the load has left are there to be had, to the last one and no more.
+my $late = 60;
+$dbh->do("INSERT INTO users (id, name) SELECT 2000 + n, 'late' FROM generate_series(1, $late) n")
+  or die $dbh->errstr;
+my @last;
+for my $tournament (1 .. $steady - 1)
+{
+    push @last, map { call($dbh, $kind{enroll_waived}[1], 2000 + $_, $tournament, 'a gift') }
+      1 .. $late;
+}
+is_deeply([ grep { $_ !~ /^(ENROLLED|FULL)$/ } keys %{ tally(@last) } ],
+    [], 'after the load: a seat, or full');
+is(ask($dbh, <<"SQL"), "1|10|10\n2|40|40\n3|3|3", 'after the load: sold out to the seat');
+SELECT t.id, t.capacity, count(e.id)
+  FROM tournaments t LEFT JOIN enrollments e ON e.tournament_id = t.id AND e.is_active
+  WHERE t.id < $steady GROUP BY 1, 2 ORDER BY 1
+SQL
 
 is(violations($dbh, except => ['oversold']), '', 'every rule holds');
 is(ask($dbh, <<"SQL"), '', 'what nobody changed is not oversold');

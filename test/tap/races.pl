@@ -16,6 +16,7 @@ UPDATE enrollments SET status = 'WITHDRAWN', is_active = false
   WHERE user_id = $1 AND tournament_id = $2 AND is_active
 SQL
 my $active = 'SELECT count(*) FROM enrollments WHERE is_active AND tournament_id = ';
+my $charged = "SELECT count(*) FROM credit_transactions WHERE type = 'ENROLLMENT'";
 
 # Every other client asks by the function that raises.
 sub enroll_of { return sprintf 'SELECT * FROM %s($1::bigint, $2::bigint)', ways($_[0], 'enroll') }
@@ -26,7 +27,7 @@ sub unenroll_of
 }
 sub ways { my ($client, $name) = @_; return $client % 2 ? $name : "try_$name" }
 
-# The users that belong to a client alone, one for each round from the first on.
+# The users that belong to a client alone, one for each round from `first` on and before `rounds`.
 sub users_of
 {
     my ($client, $in) = @_;
@@ -201,8 +202,9 @@ sub change_or_enroll
     return (@mine, map { insist($dbh, enroll_of($client), $_, 1) } @users);
 }
 
-# The first client raises the capacity step by step, in fewer steps than a call may read again; the
-# others insist, and their last round begins after the last seats were opened.
+# The first client raises the capacity step by step, the others insist, and their last round begins
+# after the last seats were opened. A call that was once let in meets fewer changes than it has
+# rounds.
 sub raise_or_enroll
 {
     my ($dbh, $client, $in) = @_;
@@ -395,7 +397,7 @@ sub raw_rows_race
     my @calls = rush($clients, 64, 'insert', { clients => 64, rounds => 1 });
     is_deeply(tally(@calls), { ENROLLED => $each, OK => $each }, "$name: both come in");
     push @calls, rush($clients, 64, 'insert', { clients => 64, first => 1, rounds => $rounds });
-    my $enrolled = ask($dbh, "SELECT count(*) FROM credit_transactions WHERE type = 'ENROLLMENT'");
+    my $enrolled = ask($dbh, $charged);
     my $raw = $seats - $enrolled;
     is_deeply(
         tally(@calls),
@@ -494,7 +496,8 @@ sub a_change_races
     my ($changed) = grep { defined $_->{left} } @calls;
     my @others = grep { !defined $_->{left} } @calls;
     is($changed->{count}, 1, "$name: the change is made");
-    my $enrolled = ask($dbh, "SELECT count(*) FROM credit_transactions WHERE type = 'ENROLLMENT'");
+    note("$name: $changed->{left} rows when it was made");
+    my $enrolled = ask($dbh, $charged);
     is_deeply(
         tally(@others),
         { ENROLLED => $enrolled, $refusal => 23 * $in{rounds} - $enrolled },
