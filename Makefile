@@ -29,12 +29,14 @@ $(UNTHROWING:.o=.bc): override BITCODE_CXXFLAGS += -fno-exceptions
 $(OBJS) $(OBJS:.o=.bc): $(INCLUDED)
 pg_enroll.so: src/exports.map
 
-.PHONY: test mutants quickstart version
+.PHONY: test mutants quickstart bench version
 test:
 	bash $(srcdir)/test/run.sh
 mutants:
 	bash $(srcdir)/test/mutants.sh
 quickstart:
 	bash $(srcdir)/examples/quickstart.sh
+bench:
+	bash $(srcdir)/bench/run.sh
 version:
 	@echo $(EXTVERSION)

@@ -11,7 +11,9 @@ CREATE TABLE enroll_policy (
   tournaments regclass NOT NULL,
   enrollments regclass NOT NULL UNIQUE,
   ledger regclass NOT NULL,
+  watched regclass[] NOT NULL,
   search_path text[] NOT NULL,
+  time_zone text NOT NULL,
   built_index text,
   built_check text,
   attached_at timestamptz NOT NULL DEFAULT now()
@@ -22,13 +24,21 @@ COMMENT ON COLUMN enroll_policy.name IS 'the name that callers pass as policy';
 COMMENT ON COLUMN enroll_policy.document IS 'the policy document';
 COMMENT ON COLUMN enroll_policy.users IS 'table that holds the balances';
 COMMENT ON COLUMN enroll_policy.tournaments IS 'table of what is sold';
-COMMENT ON COLUMN enroll_policy.enrollments IS 'table of the places taken; belongs to one policy only';
+COMMENT ON COLUMN enroll_policy.enrollments IS
+  'table of the places taken; belongs to one policy only';
 COMMENT ON COLUMN enroll_policy.ledger IS 'table of the credit movements';
+COMMENT ON COLUMN enroll_policy.watched IS
+  'tables besides the tournaments whose changes open, close or resize a tournament';
 COMMENT ON COLUMN enroll_policy.search_path IS
-  'schemas that expressions and triggers see after pg_catalog and the tables'' own schema while the engine runs';
+  'schemas that expressions and triggers see after pg_catalog and the tables'' own schema while '
+  'the engine runs';
+COMMENT ON COLUMN enroll_policy.time_zone IS
+  'TimeZone that expressions and triggers see while the engine runs: that of the session that '
+  'attached';
 COMMENT ON COLUMN enroll_policy.built_index IS
   'name of the active-enrollment index, where attaching built it';
-COMMENT ON COLUMN enroll_policy.built_check IS 'name of the balance check, where attaching added it';
+COMMENT ON COLUMN enroll_policy.built_check IS
+  'name of the balance check, where attaching added it';
 COMMENT ON COLUMN enroll_policy.attached_at IS 'when the guards were installed';
 
 -- A low fillfactor keeps room on the page, so that a counter's updates stay heap-only.
@@ -48,9 +58,11 @@ COMMENT ON TABLE enroll_seat IS
 COMMENT ON COLUMN enroll_seat.policy IS 'name of the policy';
 COMMENT ON COLUMN enroll_seat.tournament IS 'the tournament''s key, as text';
 COMMENT ON COLUMN enroll_seat.stripe IS 'number of the stripe; 0 exists from the start';
-COMMENT ON COLUMN enroll_seat.taken IS 'seats taken through this stripe; the sum is the active enrollments';
+COMMENT ON COLUMN enroll_seat.taken IS
+  'seats taken through this stripe; the sum is the active enrollments';
 COMMENT ON COLUMN enroll_seat.allotted IS 'seats this stripe may give; NULL where unlimited';
-COMMENT ON COLUMN enroll_seat.capacity IS 'the capacity that the allotment was made from; NULL where unlimited';
+COMMENT ON COLUMN enroll_seat.capacity IS
+  'the capacity that the allotment was made from; NULL where unlimited';
 COMMENT ON COLUMN enroll_seat.epoch IS 'moves with each change of the tournament, never used twice';
 
 SELECT pg_catalog.pg_extension_config_dump('enroll_policy', '');
@@ -90,9 +102,9 @@ COMMENT ON COLUMN enroll_receipt.replayed IS
 COMMENT ON COLUMN enroll_receipt.sqlstate IS
   'SQLSTATE of the code, 00000 where ok';
 COMMENT ON COLUMN enroll_receipt.http_status IS
-  'HTTP status that fits the code';
+  'HTTP status that fits the code, or the one of the rule that is broken';
 COMMENT ON COLUMN enroll_receipt.message IS
-  'one constant sentence per code';
+  'one constant sentence per code, or the message of the rule that is broken';
 COMMENT ON COLUMN enroll_receipt.details IS
   'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
 
@@ -128,9 +140,9 @@ COMMENT ON COLUMN enroll_receipt_uuid.replayed IS
 COMMENT ON COLUMN enroll_receipt_uuid.sqlstate IS
   'SQLSTATE of the code, 00000 where ok';
 COMMENT ON COLUMN enroll_receipt_uuid.http_status IS
-  'HTTP status that fits the code';
+  'HTTP status that fits the code, or the one of the rule that is broken';
 COMMENT ON COLUMN enroll_receipt_uuid.message IS
-  'one constant sentence per code';
+  'one constant sentence per code, or the message of the rule that is broken';
 COMMENT ON COLUMN enroll_receipt_uuid.details IS
   'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
 
@@ -166,9 +178,9 @@ COMMENT ON COLUMN enroll_receipt_text.replayed IS
 COMMENT ON COLUMN enroll_receipt_text.sqlstate IS
   'SQLSTATE of the code, 00000 where ok';
 COMMENT ON COLUMN enroll_receipt_text.http_status IS
-  'HTTP status that fits the code';
+  'HTTP status that fits the code, or the one of the rule that is broken';
 COMMENT ON COLUMN enroll_receipt_text.message IS
-  'one constant sentence per code';
+  'one constant sentence per code, or the message of the rule that is broken';
 COMMENT ON COLUMN enroll_receipt_text.details IS
   'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
 
@@ -206,9 +218,9 @@ COMMENT ON COLUMN enroll_user_receipt.replayed IS
 COMMENT ON COLUMN enroll_user_receipt.sqlstate IS
   'SQLSTATE of the code, 00000 where ok';
 COMMENT ON COLUMN enroll_user_receipt.http_status IS
-  'HTTP status that fits the code';
+  'HTTP status that fits the code, or the one of the rule that is broken';
 COMMENT ON COLUMN enroll_user_receipt.message IS
-  'one constant sentence per code';
+  'one constant sentence per code, or the message of the rule that is broken';
 COMMENT ON COLUMN enroll_user_receipt.details IS
   'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
 
@@ -246,9 +258,9 @@ COMMENT ON COLUMN enroll_user_receipt_uuid.replayed IS
 COMMENT ON COLUMN enroll_user_receipt_uuid.sqlstate IS
   'SQLSTATE of the code, 00000 where ok';
 COMMENT ON COLUMN enroll_user_receipt_uuid.http_status IS
-  'HTTP status that fits the code';
+  'HTTP status that fits the code, or the one of the rule that is broken';
 COMMENT ON COLUMN enroll_user_receipt_uuid.message IS
-  'one constant sentence per code';
+  'one constant sentence per code, or the message of the rule that is broken';
 COMMENT ON COLUMN enroll_user_receipt_uuid.details IS
   'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
 
@@ -286,9 +298,9 @@ COMMENT ON COLUMN enroll_user_receipt_text.replayed IS
 COMMENT ON COLUMN enroll_user_receipt_text.sqlstate IS
   'SQLSTATE of the code, 00000 where ok';
 COMMENT ON COLUMN enroll_user_receipt_text.http_status IS
-  'HTTP status that fits the code';
+  'HTTP status that fits the code, or the one of the rule that is broken';
 COMMENT ON COLUMN enroll_user_receipt_text.message IS
-  'one constant sentence per code';
+  'one constant sentence per code, or the message of the rule that is broken';
 COMMENT ON COLUMN enroll_user_receipt_text.details IS
   'the facts of a rejection: user, tournament, rule, capacity, count, price, guard, policy';
 
@@ -303,7 +315,10 @@ CREATE FUNCTION enroll(
 )
 RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll';
 COMMENT ON FUNCTION enroll(bigint, bigint, text, numeric, text) IS
-  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the receipt of the first. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes.';
+  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. '
+  'idempotency_key (1 to 255 characters): a second call with it answers the receipt of the '
+  'first. max_price, in credits: refuse a higher price. Raises the rejections of '
+  'enroll_error_codes.';
 REVOKE EXECUTE ON FUNCTION enroll(bigint, bigint, text, numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll(
@@ -315,7 +330,10 @@ CREATE FUNCTION enroll(
 )
 RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll';
 COMMENT ON FUNCTION enroll(uuid, uuid, text, numeric, text) IS
-  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the receipt of the first. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes. For uuid keys.';
+  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. '
+  'idempotency_key (1 to 255 characters): a second call with it answers the receipt of the '
+  'first. max_price, in credits: refuse a higher price. Raises the rejections of '
+  'enroll_error_codes. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION enroll(uuid, uuid, text, numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll(
@@ -327,7 +345,10 @@ CREATE FUNCTION enroll(
 )
 RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll';
 COMMENT ON FUNCTION enroll(text, text, text, numeric, text) IS
-  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. idempotency_key (1 to 255 characters): a second call with it answers the receipt of the first. max_price, in credits: refuse a higher price. Raises the rejections of enroll_error_codes. For any policy: keys are given and answered as text.';
+  'Enrolls a user in a tournament: claims a seat, debits the price, writes the ledger row. '
+  'idempotency_key (1 to 255 characters): a second call with it answers the receipt of the '
+  'first. max_price, in credits: refuse a higher price. Raises the rejections of '
+  'enroll_error_codes. For any policy: keys are given and answered as text.';
 REVOKE EXECUTE ON FUNCTION enroll(text, text, text, numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION try_enroll(
@@ -339,7 +360,8 @@ CREATE FUNCTION try_enroll(
 )
 RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll';
 COMMENT ON FUNCTION try_enroll(bigint, bigint, text, numeric, text) IS
-  'Like enroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments.';
+  'Like enroll, but a rejection is a receipt with ok = false and leaves no trace. Raises '
+  'GUARD_MISSING and bad arguments.';
 REVOKE EXECUTE ON FUNCTION try_enroll(bigint, bigint, text, numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION try_enroll(
@@ -351,7 +373,8 @@ CREATE FUNCTION try_enroll(
 )
 RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll';
 COMMENT ON FUNCTION try_enroll(uuid, uuid, text, numeric, text) IS
-  'Like enroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments. For uuid keys.';
+  'Like enroll, but a rejection is a receipt with ok = false and leaves no trace. Raises '
+  'GUARD_MISSING and bad arguments. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION try_enroll(uuid, uuid, text, numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION try_enroll(
@@ -363,7 +386,8 @@ CREATE FUNCTION try_enroll(
 )
 RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll';
 COMMENT ON FUNCTION try_enroll(text, text, text, numeric, text) IS
-  'Like enroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments. For any policy: keys are given and answered as text.';
+  'Like enroll, but a rejection is a receipt with ok = false and leaves no trace. Raises '
+  'GUARD_MISSING and bad arguments. For any policy: keys are given and answered as text.';
 REVOKE EXECUTE ON FUNCTION try_enroll(text, text, text, numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION unenroll(
@@ -374,7 +398,8 @@ CREATE FUNCTION unenroll(
 )
 RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_unenroll';
 COMMENT ON FUNCTION unenroll(bigint, bigint, text, text) IS
-  'Withdraws a user from a tournament: gives the seat back, credits what the policy refunds, writes the ledger row. Raises the rejections of enroll_error_codes.';
+  'Withdraws a user from a tournament: gives the seat back, credits what the policy refunds, '
+  'writes the ledger row. Raises the rejections of enroll_error_codes.';
 REVOKE EXECUTE ON FUNCTION unenroll(bigint, bigint, text, text) FROM PUBLIC;
 
 CREATE FUNCTION unenroll(
@@ -385,7 +410,8 @@ CREATE FUNCTION unenroll(
 )
 RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_unenroll';
 COMMENT ON FUNCTION unenroll(uuid, uuid, text, text) IS
-  'Withdraws a user from a tournament: gives the seat back, credits what the policy refunds, writes the ledger row. Raises the rejections of enroll_error_codes. For uuid keys.';
+  'Withdraws a user from a tournament: gives the seat back, credits what the policy refunds, '
+  'writes the ledger row. Raises the rejections of enroll_error_codes. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION unenroll(uuid, uuid, text, text) FROM PUBLIC;
 
 CREATE FUNCTION unenroll(
@@ -396,7 +422,9 @@ CREATE FUNCTION unenroll(
 )
 RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_unenroll';
 COMMENT ON FUNCTION unenroll(text, text, text, text) IS
-  'Withdraws a user from a tournament: gives the seat back, credits what the policy refunds, writes the ledger row. Raises the rejections of enroll_error_codes. For any policy: keys are given and answered as text.';
+  'Withdraws a user from a tournament: gives the seat back, credits what the policy refunds, '
+  'writes the ledger row. Raises the rejections of enroll_error_codes. For any policy: keys are '
+  'given and answered as text.';
 REVOKE EXECUTE ON FUNCTION unenroll(text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION try_unenroll(
@@ -407,7 +435,8 @@ CREATE FUNCTION try_unenroll(
 )
 RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_unenroll';
 COMMENT ON FUNCTION try_unenroll(bigint, bigint, text, text) IS
-  'Like unenroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments.';
+  'Like unenroll, but a rejection is a receipt with ok = false and leaves no trace. Raises '
+  'GUARD_MISSING and bad arguments.';
 REVOKE EXECUTE ON FUNCTION try_unenroll(bigint, bigint, text, text) FROM PUBLIC;
 
 CREATE FUNCTION try_unenroll(
@@ -418,7 +447,8 @@ CREATE FUNCTION try_unenroll(
 )
 RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_unenroll';
 COMMENT ON FUNCTION try_unenroll(uuid, uuid, text, text) IS
-  'Like unenroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments. For uuid keys.';
+  'Like unenroll, but a rejection is a receipt with ok = false and leaves no trace. Raises '
+  'GUARD_MISSING and bad arguments. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION try_unenroll(uuid, uuid, text, text) FROM PUBLIC;
 
 CREATE FUNCTION try_unenroll(
@@ -429,7 +459,8 @@ CREATE FUNCTION try_unenroll(
 )
 RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_unenroll';
 COMMENT ON FUNCTION try_unenroll(text, text, text, text) IS
-  'Like unenroll, but a rejection is a receipt with ok = false and leaves no trace. Raises GUARD_MISSING and bad arguments. For any policy: keys are given and answered as text.';
+  'Like unenroll, but a rejection is a receipt with ok = false and leaves no trace. Raises '
+  'GUARD_MISSING and bad arguments. For any policy: keys are given and answered as text.';
 REVOKE EXECUTE ON FUNCTION try_unenroll(text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION can_enroll(
@@ -439,7 +470,8 @@ CREATE FUNCTION can_enroll(
 )
 RETURNS enroll_receipt LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_can_enroll';
 COMMENT ON FUNCTION can_enroll(bigint, bigint, text) IS
-  'What enroll would answer now, with amount, balance_after and seats_left as they would be; code ELIGIBLE where it would succeed. Reads only; works on a standby.';
+  'What enroll would answer now, with amount, balance_after and seats_left as they would be; '
+  'code ELIGIBLE where it would succeed. Reads only; works on a standby.';
 REVOKE EXECUTE ON FUNCTION can_enroll(bigint, bigint, text) FROM PUBLIC;
 
 CREATE FUNCTION can_enroll(
@@ -449,7 +481,8 @@ CREATE FUNCTION can_enroll(
 )
 RETURNS enroll_receipt_uuid LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_can_enroll';
 COMMENT ON FUNCTION can_enroll(uuid, uuid, text) IS
-  'What enroll would answer now, with amount, balance_after and seats_left as they would be; code ELIGIBLE where it would succeed. Reads only; works on a standby. For uuid keys.';
+  'What enroll would answer now, with amount, balance_after and seats_left as they would be; '
+  'code ELIGIBLE where it would succeed. Reads only; works on a standby. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION can_enroll(uuid, uuid, text) FROM PUBLIC;
 
 CREATE FUNCTION can_enroll(
@@ -459,7 +492,9 @@ CREATE FUNCTION can_enroll(
 )
 RETURNS enroll_receipt_text LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_can_enroll';
 COMMENT ON FUNCTION can_enroll(text, text, text) IS
-  'What enroll would answer now, with amount, balance_after and seats_left as they would be; code ELIGIBLE where it would succeed. Reads only; works on a standby. For any policy: keys are given and answered as text.';
+  'What enroll would answer now, with amount, balance_after and seats_left as they would be; '
+  'code ELIGIBLE where it would succeed. Reads only; works on a standby. For any policy: keys '
+  'are given and answered as text.';
 REVOKE EXECUTE ON FUNCTION can_enroll(text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION quote_unenroll(
@@ -469,7 +504,8 @@ CREATE FUNCTION quote_unenroll(
 )
 RETURNS enroll_receipt LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_quote_unenroll';
 COMMENT ON FUNCTION quote_unenroll(bigint, bigint, text) IS
-  'What unenroll would refund now; code REFUNDABLE where it would succeed. Reads only; works on a standby.';
+  'What unenroll would refund now; code REFUNDABLE where it would succeed. Reads only; works on '
+  'a standby.';
 REVOKE EXECUTE ON FUNCTION quote_unenroll(bigint, bigint, text) FROM PUBLIC;
 
 CREATE FUNCTION quote_unenroll(
@@ -479,7 +515,8 @@ CREATE FUNCTION quote_unenroll(
 )
 RETURNS enroll_receipt_uuid LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_quote_unenroll';
 COMMENT ON FUNCTION quote_unenroll(uuid, uuid, text) IS
-  'What unenroll would refund now; code REFUNDABLE where it would succeed. Reads only; works on a standby. For uuid keys.';
+  'What unenroll would refund now; code REFUNDABLE where it would succeed. Reads only; works on '
+  'a standby. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION quote_unenroll(uuid, uuid, text) FROM PUBLIC;
 
 CREATE FUNCTION quote_unenroll(
@@ -489,7 +526,8 @@ CREATE FUNCTION quote_unenroll(
 )
 RETURNS enroll_receipt_text LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_quote_unenroll';
 COMMENT ON FUNCTION quote_unenroll(text, text, text) IS
-  'What unenroll would refund now; code REFUNDABLE where it would succeed. Reads only; works on a standby. For any policy: keys are given and answered as text.';
+  'What unenroll would refund now; code REFUNDABLE where it would succeed. Reads only; works on '
+  'a standby. For any policy: keys are given and answered as text.';
 REVOKE EXECUTE ON FUNCTION quote_unenroll(text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_many(
@@ -501,7 +539,8 @@ CREATE FUNCTION enroll_many(
 )
 RETURNS SETOF enroll_user_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_many';
 COMMENT ON FUNCTION enroll_many(bigint[], bigint, text[], numeric, text) IS
-  'Enrolls many users in one tournament, all or nothing: a receipt per user in input order, or the first rejection in input order is raised. idempotency_keys: one per user.';
+  'Enrolls many users in one tournament, all or nothing: a receipt per user in input order, or '
+  'the first rejection in input order is raised. idempotency_keys: one per user.';
 REVOKE EXECUTE ON FUNCTION enroll_many(bigint[], bigint, text[], numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_many(
@@ -513,7 +552,8 @@ CREATE FUNCTION enroll_many(
 )
 RETURNS SETOF enroll_user_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_many';
 COMMENT ON FUNCTION enroll_many(uuid[], uuid, text[], numeric, text) IS
-  'Enrolls many users in one tournament, all or nothing: a receipt per user in input order, or the first rejection in input order is raised. idempotency_keys: one per user. For uuid keys.';
+  'Enrolls many users in one tournament, all or nothing: a receipt per user in input order, or '
+  'the first rejection in input order is raised. idempotency_keys: one per user. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION enroll_many(uuid[], uuid, text[], numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_many(
@@ -525,7 +565,9 @@ CREATE FUNCTION enroll_many(
 )
 RETURNS SETOF enroll_user_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_many';
 COMMENT ON FUNCTION enroll_many(text[], text, text[], numeric, text) IS
-  'Enrolls many users in one tournament, all or nothing: a receipt per user in input order, or the first rejection in input order is raised. idempotency_keys: one per user. For any policy: keys are given and answered as text.';
+  'Enrolls many users in one tournament, all or nothing: a receipt per user in input order, or '
+  'the first rejection in input order is raised. idempotency_keys: one per user. For any '
+  'policy: keys are given and answered as text.';
 REVOKE EXECUTE ON FUNCTION enroll_many(text[], text, text[], numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION try_enroll_many(
@@ -537,7 +579,8 @@ CREATE FUNCTION try_enroll_many(
 )
 RETURNS SETOF enroll_user_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll_many';
 COMMENT ON FUNCTION try_enroll_many(bigint[], bigint, text[], numeric, text) IS
-  'Enrolls as many of the users as can be: an answer per user in input order; scarce seats go in input order.';
+  'Enrolls as many of the users as can be: an answer per user in input order; scarce seats go '
+  'in input order.';
 REVOKE EXECUTE ON FUNCTION try_enroll_many(bigint[], bigint, text[], numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION try_enroll_many(
@@ -549,7 +592,8 @@ CREATE FUNCTION try_enroll_many(
 )
 RETURNS SETOF enroll_user_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll_many';
 COMMENT ON FUNCTION try_enroll_many(uuid[], uuid, text[], numeric, text) IS
-  'Enrolls as many of the users as can be: an answer per user in input order; scarce seats go in input order. For uuid keys.';
+  'Enrolls as many of the users as can be: an answer per user in input order; scarce seats go '
+  'in input order. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION try_enroll_many(uuid[], uuid, text[], numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION try_enroll_many(
@@ -561,7 +605,8 @@ CREATE FUNCTION try_enroll_many(
 )
 RETURNS SETOF enroll_user_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_try_enroll_many';
 COMMENT ON FUNCTION try_enroll_many(text[], text, text[], numeric, text) IS
-  'Enrolls as many of the users as can be: an answer per user in input order; scarce seats go in input order. For any policy: keys are given and answered as text.';
+  'Enrolls as many of the users as can be: an answer per user in input order; scarce seats go '
+  'in input order. For any policy: keys are given and answered as text.';
 REVOKE EXECUTE ON FUNCTION try_enroll_many(text[], text, text[], numeric, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_waived(
@@ -573,7 +618,8 @@ CREATE FUNCTION enroll_waived(
 )
 RETURNS enroll_receipt LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_waived';
 COMMENT ON FUNCTION enroll_waived(bigint, bigint, text, text, text) IS
-  'An administrator''s free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank.';
+  'An administrator''s free place: every rule but the price holds; a ledger row of amount 0 '
+  'carries the reason, which must not be blank.';
 REVOKE EXECUTE ON FUNCTION enroll_waived(bigint, bigint, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_waived(
@@ -585,7 +631,8 @@ CREATE FUNCTION enroll_waived(
 )
 RETURNS enroll_receipt_uuid LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_waived';
 COMMENT ON FUNCTION enroll_waived(uuid, uuid, text, text, text) IS
-  'An administrator''s free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank. For uuid keys.';
+  'An administrator''s free place: every rule but the price holds; a ledger row of amount 0 '
+  'carries the reason, which must not be blank. For uuid keys.';
 REVOKE EXECUTE ON FUNCTION enroll_waived(uuid, uuid, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_waived(
@@ -597,7 +644,9 @@ CREATE FUNCTION enroll_waived(
 )
 RETURNS enroll_receipt_text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_enroll_waived';
 COMMENT ON FUNCTION enroll_waived(text, text, text, text, text) IS
-  'An administrator''s free place: every rule but the price holds; a ledger row of amount 0 carries the reason, which must not be blank. For any policy: keys are given and answered as text.';
+  'An administrator''s free place: every rule but the price holds; a ledger row of amount 0 '
+  'carries the reason, which must not be blank. For any policy: keys are given and answered as '
+  'text.';
 REVOKE EXECUTE ON FUNCTION enroll_waived(text, text, text, text, text) FROM PUBLIC;
 
 -- Administration ------------------------------------------------------------------------------
@@ -608,15 +657,51 @@ CREATE FUNCTION enroll_create_tables(
 )
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_create_tables';
 COMMENT ON FUNCTION enroll_create_tables(name, text) IS
-  'Creates the ready-made tables users, tournaments, enrollments and credit_transactions, owned by the caller, in the given or the current schema, and attaches them as that policy. Raises 42710 where the policy exists, 42P07 where a table does.';
+  'Creates the ready-made tables users, tournaments, enrollments and credit_transactions, owned '
+  'by the caller, in the given or the current schema, and attaches them as that policy. Raises '
+  '42710 where the policy exists, 42P07 where a table does.';
 REVOKE EXECUTE ON FUNCTION enroll_create_tables(name, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_precheck(
+  policy jsonb,
+  name text DEFAULT 'default',
+  OUT object text,
+  OUT action text,
+  OUT lock text,
+  OUT obstacle text,
+  OUT violations bigint,
+  OUT sample jsonb,
+  OUT remedy text
+)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_precheck';
+COMMENT ON FUNCTION enroll_precheck(jsonb, text) IS
+  'What enroll_attach would do with the same arguments, in its order, and writes nothing. '
+  'action: create, adopt, validate, seed, drop; refuse where something stands in the way; warn. '
+  'lock: what the DDL takes. violations and sample: how many rows stand in the way, and up to '
+  '20 of them. remedy: SQL to paste, or what to change in the document. Raises 22023 where the '
+  'document is no policy.';
+REVOKE EXECUTE ON FUNCTION enroll_precheck(jsonb, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_attach(
+  policy jsonb,
+  name text DEFAULT 'default'
+)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_attach';
+COMMENT ON FUNCTION enroll_attach(jsonb, text) IS
+  'Installs the guards on the tables that the document names and stores the policy; over an '
+  'existing name it takes that one''s place. Equivalent indexes and constraints are adopted. '
+  'Only for the owner of the tables. Raises 55000, with the obstacles in DETAIL, where '
+  'something stands in the way, and 22023 where the document is no policy; warns of what does '
+  'not stop it.';
+REVOKE EXECUTE ON FUNCTION enroll_attach(jsonb, text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_detach(
   name text DEFAULT 'default'
 )
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_detach';
 COMMENT ON FUNCTION enroll_detach(text) IS
-  'Takes away the guards that attaching brought and forgets the policy; the data stay. Only for the owner of the tables. A warning names what is no longer protected.';
+  'Takes away the guards that attaching brought and forgets the policy; the data stay. Only for '
+  'the owner of the tables. A warning names what is no longer protected.';
 REVOKE EXECUTE ON FUNCTION enroll_detach(text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_reconcile(
@@ -629,7 +714,8 @@ CREATE FUNCTION enroll_reconcile(
 )
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_reconcile';
 COMMENT ON FUNCTION enroll_reconcile(text) IS
-  'Recounts the seat counters from the rows and answers one row per tournament it had to change. Blocks writers of the tournaments and enrollments tables while it counts.';
+  'Recounts the seat counters from the rows and answers one row per tournament it had to '
+  'change. Blocks writers of the tournaments and enrollments tables while it counts.';
 REVOKE EXECUTE ON FUNCTION enroll_reconcile(text) FROM PUBLIC;
 
 CREATE FUNCTION enroll_guards(
@@ -640,7 +726,8 @@ CREATE FUNCTION enroll_guards(
 )
 RETURNS SETOF record LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_guards';
 COMMENT ON FUNCTION enroll_guards(text) IS
-  'One row per guard of a policy, judged by its definition and not its name: state is ok, missing, disabled or invalid.';
+  'One row per guard of a policy, judged by its definition and not its name: state is ok, '
+  'missing, disabled or invalid.';
 REVOKE EXECUTE ON FUNCTION enroll_guards(text) FROM PUBLIC;
 
 CREATE VIEW enroll_policies AS
@@ -668,12 +755,14 @@ COMMENT ON COLUMN enroll_policies.document IS 'the policy document';
 CREATE FUNCTION enroll_door() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'pg_enroll_door';
 COMMENT ON FUNCTION enroll_door() IS
-  'Trigger of an enrollments table: claims and gives back seats for every writer. Raises 23514 (enroll_capacity) where a seat is missing.';
+  'Trigger of an enrollments table: claims and gives back seats for every writer. Raises 23514 '
+  '(enroll_capacity) where a seat is missing.';
 
 CREATE FUNCTION enroll_gate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'pg_enroll_gate';
 COMMENT ON FUNCTION enroll_gate() IS
-  'Trigger of a tournaments table: opens seats for new tournaments and settles with every enrollment in flight before a close, a new capacity or a delete commits.';
+  'Trigger of a tournaments table: opens seats for new tournaments and settles with every '
+  'enrollment in flight before a close, a new capacity or a delete commits.';
 
 -- The error contract --------------------------------------------------------------------------
 
@@ -713,7 +802,8 @@ CREATE VIEW enroll_error_codes (code, sqlstate, http_status, message, descriptio
   ('GUARD_MISSING', 'NR090', 500, 'a guard is missing, refusing rather than racing',
    'Someone dropped, disabled or weakened a guard; also raised by the try_ functions.');
 COMMENT ON VIEW enroll_error_codes IS
-  'The contract of outcomes, rejections in order of precedence: code, SQLSTATE, HTTP status, message.';
+  'The contract of outcomes, rejections in order of precedence: code, SQLSTATE, HTTP status, '
+  'message.';
 COMMENT ON COLUMN enroll_error_codes.code IS 'code of the receipt';
 COMMENT ON COLUMN enroll_error_codes.sqlstate IS 'SQLSTATE of the error raised';
 COMMENT ON COLUMN enroll_error_codes.http_status IS 'HTTP status that fits';

@@ -50,6 +50,18 @@ const char* policy_argument(FunctionCallInfo fcinfo, int position) {
   return TextDatumGetCString(PG_GETARG_DATUM(position));
 }
 
+// The document and the name under which it is, or is to be, attached.
+const char* document_argument(FunctionCallInfo fcinfo, int position) {
+  require_not_null(fcinfo, position, "policy");
+  Jsonb* document = PG_GETARG_JSONB_P(position);
+  return JsonbToCString(nullptr, &document->root, static_cast<int>(VARSIZE(document)));
+}
+
+const char* name_argument(FunctionCallInfo fcinfo, int position) {
+  require_not_null(fcinfo, position, "name");
+  return TextDatumGetCString(PG_GETARG_DATUM(position));
+}
+
 void require_sound_key(pg::Value key) {
   if (key.null) return;
   const text* string = DatumGetTextPP(key.datum);
@@ -96,6 +108,17 @@ pg::Value constant_text(std::string_view text) {
 
 constexpr int receipt_columns = 11;
 
+// A rule has its own words for what it forbids.
+const char* message_of(const Receipt& receipt) {
+  const bool own = receipt.rule != nullptr && receipt.rule->message != nullptr;
+  return own ? receipt.rule->message : rules::contract(receipt.outcome).message.data();
+}
+
+int http_status_of(const Receipt& receipt) {
+  const bool own = receipt.rule != nullptr && receipt.rule->http_status != 0;
+  return own ? receipt.rule->http_status : rules::contract(receipt.outcome).http_status;
+}
+
 // The receipt's columns, from `first` on.
 void fill_receipt(const Attachment* policy, Oid key_type, const Receipt& receipt, Datum* datums,
                   bool* nulls, int first) {
@@ -117,11 +140,28 @@ void fill_receipt(const Attachment* policy, Oid key_type, const Receipt& receipt
       pg::bigint(receipt.seats_left),
       pg::value(BoolGetDatum(receipt.replayed)),
       constant_text(contract.sqlstate),
-      pg::value(Int32GetDatum(contract.http_status)),
-      constant_text(contract.message),
+      pg::value(Int32GetDatum(http_status_of(receipt))),
+      pg::text_value(message_of(receipt)),
       details,
   };
   for (int i = 0; i < receipt_columns; ++i) set_column(datums, nulls, first + i, columns[i]);
+}
+
+// Runs what a call does, within the policy's `wait` where it writes. False where that was used up:
+// a call that raises is then to raise, the work of one that answers is undone. A call that only
+// looks leaves nothing behind, whatever the policy's expressions do.
+template <typename Answer>
+bool in_time(const engine::Home& home, const char* name, Access access, bool raises,
+             Answer& answer) {
+  if (access == Access::read) {
+    const pg::Restriction before = pg::become_restricted(InvalidOid);
+    const bool answered = answer();
+    pg::restore(before);
+    return answered;
+  }
+  const std::optional<int32> wait = engine::wait_of(home, name);
+  if (!wait) return answer();
+  return pg::finishes_in_time(*wait, raises ? pg::Undo::no : pg::Undo::yes, answer);
 }
 
 using Operate = Receipt (*)(Call& call);
@@ -140,23 +180,33 @@ Datum answer_one(FunctionCallInfo fcinfo, Operate operate, Call call, Access acc
   call.memory = CurrentMemoryContext;
 
   SPI_connect();
-  const Entered entered = engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, access);
-  call.policy = entered.policy;
-  call.user = pg::key_from_call(call.policy->user_key, key_type, PG_GETARG_DATUM(0));
-  call.tournament = pg::key_from_call(call.policy->tournament_key, key_type, PG_GETARG_DATUM(1));
-  call.tournament_text = pg::key_text(call.policy->tournament_key, call.tournament);
-  require_sound_reason(call.reason);
-  require_sound_key(call.key);
-  require_sound_price(call.max_price);
-  engine::require_guards(call.policy);
-  const Receipt receipt = operate(call);
+  const engine::Home home = engine::home_of(fcinfo->flinfo->fn_oid);
+  Receipt receipt;
+  auto answer = [&] {
+    const Entered entered = engine::enter(home, name, access);
+    call.policy = entered.policy;
+    engine::require_caller(call.policy);
+    pg::require_call_type(call.policy->enrollment_key, key_type);
+    call.user = pg::key_from_call(call.policy->user_key, key_type, PG_GETARG_DATUM(0));
+    call.tournament = pg::key_from_call(call.policy->tournament_key, key_type, PG_GETARG_DATUM(1));
+    call.tournament_text = pg::key_text(call.policy->tournament_key, call.tournament);
+    require_sound_reason(call.reason);
+    require_sound_key(call.key);
+    require_sound_price(call.max_price);
+    engine::require_guards(call.policy);
+    receipt = operate(call);
+    engine::leave(entered);
+    return true;
+  };
+  if (!in_time(home, name, access, call.raises, answer)) {
+    receipt = engine::reject(rules::Outcome::busy, engine::facts_of_busy(call, name), call.raises);
+  }
 
   MemoryContextSwitchTo(call.memory);
   Datum datums[receipt_columns];
   bool nulls[receipt_columns];
   fill_receipt(call.policy, key_type, receipt, datums, nulls, 0);
   const HeapTuple tuple = heap_form_tuple(result_type(fcinfo), datums, nulls);
-  engine::leave(entered);
   SPI_finish();
   return HeapTupleGetDatum(tuple);
 }
@@ -260,21 +310,31 @@ Datum answer_many(FunctionCallInfo fcinfo, bool raises) {
   call.memory = CurrentMemoryContext;
 
   SPI_connect();
-  const Entered entered =
-      engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::write);
-  call.policy = entered.policy;
+  const engine::Home home = engine::home_of(fcinfo->flinfo->fn_oid);
   auto* users = static_cast<Datum*>(palloc(sizeof(Datum) * (call.count + 1)));
-  for (std::size_t i = 0; i < call.count; ++i) {
-    users[i] = pg::key_from_call(call.policy->user_key, key_type, ids.datums[i]);
+  const Receipt* receipts = nullptr;
+  auto answer = [&] {
+    const Entered entered = engine::enter(home, name, Access::write);
+    call.policy = entered.policy;
+    engine::require_caller(call.policy);
+    pg::require_call_type(call.policy->enrollment_key, key_type);
+    for (std::size_t i = 0; i < call.count; ++i) {
+      users[i] = pg::key_from_call(call.policy->user_key, key_type, ids.datums[i]);
+    }
+    call.users = users;
+    call.tournament = pg::key_from_call(call.policy->tournament_key, key_type,
+                                        PG_GETARG_DATUM(tournament_position));
+    call.tournament_text = pg::key_text(call.policy->tournament_key, call.tournament);
+    call.keys = keys_of(keys, ids.count);
+    require_sound_price(call.max_price);
+    engine::require_guards(call.policy);
+    receipts = engine::enroll_many(call);
+    engine::leave(entered);
+    return true;
+  };
+  if (!in_time(home, name, Access::write, raises, answer)) {
+    receipts = engine::answer_busy(call, name);
   }
-  call.users = users;
-  call.tournament = pg::key_from_call(call.policy->tournament_key, key_type,
-                                      PG_GETARG_DATUM(tournament_position));
-  call.tournament_text = pg::key_text(call.policy->tournament_key, call.tournament);
-  call.keys = keys_of(keys, ids.count);
-  require_sound_price(call.max_price);
-  engine::require_guards(call.policy);
-  const Receipt* receipts = engine::enroll_many(call);
 
   for (std::size_t i = 0; i < call.count; ++i) {
     Datum datums[receipt_columns + 1];
@@ -283,7 +343,6 @@ Datum answer_many(FunctionCallInfo fcinfo, bool raises) {
     fill_receipt(call.policy, key_type, receipts[i], datums, nulls, 1);
     tuplestore_putvalues(set.rows, set.type, datums, nulls);
   }
-  engine::leave(entered);
   SPI_finish();
   return static_cast<Datum>(0);
 }
@@ -400,6 +459,46 @@ Datum pg_enroll_create_tables(PG_FUNCTION_ARGS) {
   PG_RETURN_VOID();
 }
 
+PG_FUNCTION_INFO_V1(pg_enroll_precheck);
+Datum pg_enroll_precheck(PG_FUNCTION_ARGS) {
+  const char* document = document_argument(fcinfo, 0);
+  const char* name = name_argument(fcinfo, 1);
+  Set set = begin_set(fcinfo);
+  SPI_connect();
+  engine::precheck(
+      engine::home_of(fcinfo->flinfo->fn_oid), document, name,
+      [](void* state, const engine::Item& item) {
+        const Set* rows = static_cast<Set*>(state);
+        const pg::Value sample =
+            item.sample == nullptr
+                ? pg::Value{}
+                : pg::value(DirectFunctionCall1(jsonb_in, CStringGetDatum(item.sample)));
+        const pg::Value columns[] = {
+            pg::text_value(item.object), pg::text_value(engine::action_name(item.action)),
+            pg::text_value(item.lock),   pg::text_value(item.obstacle),
+            pg::bigint(item.violations), sample,
+            pg::text_value(item.remedy)};
+        Datum datums[7];
+        bool nulls[7];
+        for (int i = 0; i < 7; ++i) set_column(datums, nulls, i, columns[i]);
+        tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
+      },
+      &set);
+  SPI_finish();
+  return static_cast<Datum>(0);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_attach);
+Datum pg_enroll_attach(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_attach()");
+  const char* document = document_argument(fcinfo, 0);
+  const char* name = name_argument(fcinfo, 1);
+  SPI_connect();
+  engine::attach(engine::home_of(fcinfo->flinfo->fn_oid), document, name);
+  SPI_finish();
+  PG_RETURN_VOID();
+}
+
 PG_FUNCTION_INFO_V1(pg_enroll_detach);
 Datum pg_enroll_detach(PG_FUNCTION_ARGS) {
   PreventCommandIfReadOnly("enroll_detach()");
@@ -416,9 +515,11 @@ Datum pg_enroll_reconcile(PG_FUNCTION_ARGS) {
   const char* name = policy_argument(fcinfo, 0);
   Set set = begin_set(fcinfo);
   SPI_connect();
+  const pg::Restriction before = pg::become_restricted(InvalidOid);
   // Locks that keep writers out are taken later; stronger ones now would only meet there.
   const Entered entered =
       engine::enter(engine::home_of(fcinfo->flinfo->fn_oid), name, Access::read);
+  engine::require_caller(entered.policy);
   engine::recount(
       entered.policy,
       [](void* state, const engine::Recounted& counter) {
@@ -432,6 +533,7 @@ Datum pg_enroll_reconcile(PG_FUNCTION_ARGS) {
       },
       &set);
   engine::leave(entered);
+  pg::restore(before);
   SPI_finish();
   return static_cast<Datum>(0);
 }

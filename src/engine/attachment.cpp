@@ -14,10 +14,10 @@ Attachment* attachments = nullptr;
 
 void mark_stale(Datum /*argument*/, Oid relation) {
   for (Attachment* a = attachments; a != nullptr; a = a->next) {
-    const bool concerned = !OidIsValid(relation) || relation == a->users ||
-                           relation == a->tournaments || relation == a->enrollments ||
-                           relation == a->ledger || relation == a->home.seats ||
-                           relation == a->home.policies;
+    const bool concerned =
+        !OidIsValid(relation) || relation == a->users || relation == a->tournaments ||
+        relation == a->enrollments || relation == a->ledger || relation == a->home.seats ||
+        relation == a->home.policies || list_member_oid(a->watched_tables, relation);
     if (concerned) a->stale = true;
   }
 }
@@ -25,6 +25,10 @@ void mark_stale(Datum /*argument*/, Oid relation) {
 // A renamed schema changes the texts of all statements.
 void mark_all_stale(Datum argument, int /*cache*/, uint32 /*hash*/) {
   mark_stale(argument, InvalidOid);
+}
+
+void forget(SPIPlanPtr plan) {
+  if (plan != nullptr) SPI_freeplan(plan);
 }
 
 void forget_stale(XactEvent event, void* /*argument*/) {
@@ -39,8 +43,9 @@ void forget_stale(XactEvent event, void* /*argument*/) {
       continue;
     }
     *link = a->next;
-    for (SPIPlanPtr plan : a->plans) {
-      if (plan != nullptr) SPI_freeplan(plan);
+    for (SPIPlanPtr plan : a->plans) forget(plan);
+    for (const FollowUps& statements : {a->on_enroll, a->on_unenroll}) {
+      for (int i = 0; i < statements.count; ++i) forget(statements.plans[i]);
     }
     MemoryContextDelete(a->memory);
   }
@@ -53,7 +58,9 @@ enum PolicyColumn : AttrNumber {
   column_tournaments,
   column_enrollments,
   column_ledger,
+  column_watched,
   column_search_path,
+  column_time_zone,
   column_built_index,
   column_built_check,
 };
@@ -81,11 +88,19 @@ StoredPolicy read_policy(HeapTuple tuple, TupleDesc description) {
   stored.tournaments = DatumGetObjectId(get(column_tournaments));
   stored.enrollments = DatumGetObjectId(get(column_enrollments));
   stored.ledger = DatumGetObjectId(get(column_ledger));
+  stored.time_zone = TextDatumGetCString(get(column_time_zone));
   stored.built_index = policy_name_column(tuple, description, column_built_index);
   stored.built_check = policy_name_column(tuple, description, column_built_check);
+  Datum* tables = nullptr;
+  int count = 0;
+  deconstruct_array(DatumGetArrayTypeP(get(column_watched)), REGCLASSOID, sizeof(Oid), true,
+                    TYPALIGN_INT, &tables, nullptr, &count);
+  stored.watched = NIL;
+  for (int i = 0; i < count; ++i) {
+    stored.watched = lappend_oid(stored.watched, DatumGetObjectId(tables[i]));
+  }
   stored.search_path = NIL;
   Datum* schemas = nullptr;
-  int count = 0;
   deconstruct_array(DatumGetArrayTypeP(get(column_search_path)), TEXTOID, -1, false, TYPALIGN_INT,
                     &schemas, nullptr, &count);
   for (int i = 0; i < count; ++i) {
@@ -139,15 +154,8 @@ const char* path_of(const Attachment* a, List* names) {
     const Oid schema = get_namespace_oid(static_cast<const char*>(lfirst(cell)), true);
     if (OidIsValid(schema)) schemas = list_append_unique_oid(schemas, schema);
   }
-  StringInfoData path;
-  initStringInfo(&path);
-  appendStringInfoString(&path, "pg_catalog");
-  foreach (cell, schemas) {
-    refuse_open_schema(lfirst_oid(cell), a->owner);
-    appendStringInfo(&path, ", %s", quote_identifier(get_namespace_name(lfirst_oid(cell))));
-  }
-  appendStringInfoString(&path, ", pg_temp");
-  return path.data;
+  foreach (cell, schemas) refuse_open_schema(lfirst_oid(cell), a->owner);
+  return path_over(a->enrollments, schemas);
 }
 
 void require_one_owner(const Attachment* a) {
@@ -158,14 +166,6 @@ void require_one_owner(const Attachment* a) {
                            get_rel_name(a->enrollments), get_rel_name(table), a->name),
                     errhint("Give all four tables of the policy one owner.")));
   }
-}
-
-// The scale that amounts of a balance column may have; no value where the type sets none.
-std::optional<int32> scale_of(Oid type, int32 modifier) {
-  if (type != NUMERICOID) return 0;
-  if (modifier < static_cast<int32>(VARHDRSZ)) return std::nullopt;
-  // As numeric's own modifier is laid out: eleven bits, signed.
-  return (((modifier - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
 }
 
 struct Mentioned {
@@ -219,9 +219,36 @@ Oid parameter_type(const Attachment* a, rules::Parameter parameter) {
   return InvalidOid;
 }
 
+// Invalid where a call's own statements run as whoever calls.
+Oid role_of_calls(const Attachment* a) { return a->lists.runs_as_caller ? InvalidOid : a->owner; }
+
 Oid role_of(const Attachment* a, rules::Statement statement) {
-  const bool tables = rules::signature(statement).actor == rules::Actor::tables_owner;
-  return tables ? a->owner : a->home.owner;
+  switch (rules::signature(statement).actor) {
+    case rules::Actor::call:
+      return role_of_calls(a);
+    case rules::Actor::tables_owner:
+      return a->owner;
+    case rules::Actor::extension_owner:
+      return a->home.owner;
+  }
+  return a->owner;
+}
+
+// What an error says besides its own words, where a policy does not fit its tables any more.
+void tell_what_to_do(void* policy) {
+  errcontext("policy \"%s\": undo the change of its tables, or attach a policy that fits them",
+             static_cast<const Attachment*>(policy)->name);
+}
+
+// Prepares and keeps a statement.
+SPIPlanPtr kept_plan(Attachment* a, const char* text, int parameters, Oid* types, Oid role) {
+  // A load says it already.
+  ErrorContextCallback context{error_context_stack, tell_what_to_do, a};
+  if (a->ready) error_context_stack = &context;
+  SPIPlanPtr plan = pg::prepare(text, parameters, types, role);
+  error_context_stack = a->ready ? context.previous : error_context_stack;
+  pg::keep(plan);
+  return plan;
 }
 
 SPIPlanPtr plan_of(Attachment* a, rules::Statement statement) {
@@ -234,21 +261,70 @@ SPIPlanPtr plan_of(Attachment* a, rules::Statement statement) {
     if (parameter == rules::Parameter::none) break;
     types[count++] = parameter_type(a, parameter);
   }
-  SPIPlanPtr plan = pg::prepare(a->texts[index], count, types, role_of(a, statement));
-  pg::keep(plan);
-  a->plans[index] = plan;
-  return plan;
+  a->plans[index] = kept_plan(a, a->texts[index], count, types, role_of(a, statement));
+  return a->plans[index];
+}
+
+SPIPlanPtr plan_of(Attachment* a, FollowUps& statements, int i) {
+  if (statements.plans[i] != nullptr) return statements.plans[i];
+  Oid types[] = {a->user_key.type, a->tournament_key.type, a->enrollment_key.type};
+  statements.plans[i] = kept_plan(a, statements.texts[i], 3, types, role_of_calls(a));
+  return statements.plans[i];
+}
+
+FollowUps follow_ups_of(List* texts) {
+  FollowUps statements{list_length(texts), nullptr, nullptr};
+  const auto count = static_cast<Size>(statements.count + 1);
+  statements.texts = static_cast<const char**>(palloc(sizeof(char*) * count));
+  statements.plans = static_cast<SPIPlanPtr*>(palloc0(sizeof(SPIPlanPtr) * count));
+  for (int i = 0; i < statements.count; ++i) {
+    statements.texts[i] = static_cast<const char*>(list_nth(texts, i));
+  }
+  return statements;
+}
+
+// The type of a column that refers to a key; integers of different widths still meet.
+pg::KeyType referring_type(Oid table, AttrNumber column, const pg::KeyType& key) {
+  const pg::KeyType type = pg::key_type(get_atttype(table, column));
+  const bool fits =
+      type.type == key.type || (type.family == key.family && type.family == pg::KeyFamily::integer);
+  if (!fits) {
+    ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                    errmsg("column \"%s\" of table %s is of type %s, the key it refers to of %s",
+                           get_attname(table, column, false), get_rel_name(table),
+                           format_type_be(type.type), format_type_be(key.type)),
+                    errhint("Give both the same type.")));
+  }
+  return type;
+}
+
+void load_sources(Attachment* a, AttrNumber tournaments_key) {
+  a->sources = static_cast<Source*>(
+      palloc0(sizeof(Source) * static_cast<Size>(list_length(a->watched_tables) + 1)));
+  a->sources[a->source_count++] = {a->tournaments, tournaments_key, a->tournament_key, nullptr};
+  ListCell* table;
+  ListCell* name;
+  forboth(table, a->watched_tables, name, a->lists.watched_columns) {
+    const Oid watched = lfirst_oid(table);
+    const AttrNumber column = column_of(watched, static_cast<const char*>(lfirst(name)));
+    const pg::KeyType type = referring_type(watched, column, a->tournament_key);
+    a->sources[a->source_count++] = {watched, column, type, nullptr};
+  }
 }
 
 void load_columns(Attachment* a, const PolicyTexts& texts) {
   const AttrNumber users_key = column_of(a->users, texts[PolicyText::users_key]);
-  a->tournaments_key = column_of(a->tournaments, texts[PolicyText::tournaments_key]);
+  const AttrNumber tournaments_key = column_of(a->tournaments, texts[PolicyText::tournaments_key]);
   const AttrNumber enrollments_key = column_of(a->enrollments, texts[PolicyText::enrollments_key]);
   a->enrollments_user = column_of(a->enrollments, texts[PolicyText::enrollments_user]);
   a->enrollments_tournament = column_of(a->enrollments, texts[PolicyText::enrollments_tournament]);
   a->user_key = pg::key_type(get_atttype(a->users, users_key));
-  a->tournament_key = pg::key_type(get_atttype(a->tournaments, a->tournaments_key));
+  a->tournament_key = pg::key_type(get_atttype(a->tournaments, tournaments_key));
   a->enrollment_key = pg::key_type(get_atttype(a->enrollments, enrollments_key));
+  a->enrolled_user = referring_type(a->enrollments, a->enrollments_user, a->user_key);
+  a->enrolled_tournament =
+      referring_type(a->enrollments, a->enrollments_tournament, a->tournament_key);
+  load_sources(a, tournaments_key);
 }
 
 // Lets the catalogs parse the active expression, for the door to run and the guards to compare.
@@ -261,6 +337,20 @@ const char* load_active(Attachment* a, const char* probe) {
   a->active_context = CreateStandaloneExprContext();
   List* context = deparse_context_for("e", a->enrollments);
   return deparse_expression(quals, context, true, false);
+}
+
+// What no amount of the type, which is no domain, comes up to; NULL where it sets no limit.
+pg::Value limit_of(Oid type, int32 modifier) {
+  const char* limit = nullptr;
+  if (type == INT2OID) limit = "32768";
+  if (type == INT4OID) limit = "2147483648";
+  if (type == INT8OID) limit = "9223372036854775808";
+  if (type == NUMERICOID && modifier >= static_cast<int32>(VARHDRSZ)) {
+    const int32 precision = ((modifier - VARHDRSZ) >> 16) & 0xffff;
+    limit = psprintf("1e%d", precision - *scale_of(type, modifier));
+  }
+  if (limit == nullptr) return {};
+  return pg::value(DirectFunctionCall3(numeric_in, CStringGetDatum(limit), 0, Int32GetDatum(-1)));
 }
 
 void load_statements(Attachment* a, const PolicyTexts& texts) {
@@ -277,25 +367,36 @@ void load_statements(Attachment* a, const PolicyTexts& texts) {
   catalog.seats = qualified_name(a->home.seats);
   catalog.balance_type =
       format_type_extended(type, modifier, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
-  a->balance_scale = scale_of(type, modifier);
+  const Oid base = getBaseTypeAndTypmod(type, &modifier);
+  a->balance_scale = scale_of(base, modifier);
+  a->balance_limit = limit_of(base, modifier);
+  catalog.balance_is_numeric = base == NUMERICOID;
+  const AttrNumber key = column_of(a->ledger, texts[PolicyText::ledger_idempotency_key]);
+  const bool uuid = getBaseType(get_atttype(a->ledger, key)) == UUIDOID;
+  catalog.key_cast = uuid ? "::pg_catalog.uuid" : "";
+  catalog.key_is_required = pg::is_not_null(a->ledger, key);
   catalog.active = load_active(a, texts[PolicyText::active_probe]);
   a->texts = statement_texts(a->document, catalog);
 }
 
-void load_watched(Attachment* a) {
-  Mentioned mentioned{a->tournaments, nullptr};
-  collect_mentioned(
-      reinterpret_cast<Node*>(pg::query_of(plan_of(a, rules::Statement::read_tournament))),
-      &mentioned);
-  a->watched = bms_copy(mentioned.columns);
+void load_mentioned_columns(Attachment* a) {
+  Query* query = pg::query_of(plan_of(a, rules::Statement::read_tournament));
+  for (int i = 0; i < a->source_count; ++i) {
+    Mentioned mentioned{a->sources[i].table, nullptr};
+    collect_mentioned(reinterpret_cast<Node*>(query), &mentioned);
+    a->sources[i].columns = bms_copy(mentioned.columns);
+  }
 }
 
 void lock_tables(const Attachment* a, Access access) {
   // The tournaments are not written, yet their triggers must not go while a call relies on them.
   const LOCKMODE mode = access == Access::write ? RowExclusiveLock : AccessShareLock;
-  for (const Oid table : {a->users, a->tournaments, a->enrollments, a->ledger}) {
-    LockRelationOid(table, mode);
-  }
+  LockRelationOid(a->users, mode);
+  LockRelationOid(a->tournaments, mode);
+  ListCell* cell;
+  foreach (cell, a->watched_tables) LockRelationOid(lfirst_oid(cell), mode);
+  LockRelationOid(a->enrollments, mode);
+  LockRelationOid(a->ledger, mode);
 }
 
 Attachment* load(const Home& home, const StoredPolicy& stored) {
@@ -311,6 +412,7 @@ Attachment* load(const Home& home, const StoredPolicy& stored) {
   a->tournaments = stored.tournaments;
   a->enrollments = stored.enrollments;
   a->ledger = stored.ledger;
+  a->watched_tables = list_copy(stored.watched);
   // Known from here on, so that whatever changes during the load marks it stale, and that after
   // an error the end of the transaction frees it.
   a->next = attachments;
@@ -321,26 +423,35 @@ Attachment* load(const Home& home, const StoredPolicy& stored) {
   const TableNames tables{qualified_name(a->users), qualified_name(a->enrollments)};
   qualified_name(a->tournaments);
   qualified_name(a->ledger);
+  ListCell* cell;
+  foreach (cell, a->watched_tables) qualified_name(lfirst_oid(cell));
   a->owner = owner_of(a->enrollments);
   require_one_owner(a);
+  ErrorContextCallback context{error_context_stack, tell_what_to_do, a};
+  error_context_stack = &context;
   // Nothing of the caller's path may be met with the owner's rights.
-  const int bare = pg::push_search_path(pg::bare_path);
+  const int bare = pg::push_settings(pg::bare_path);
   // What is looked at below belongs to the tables' owner: expressions, checks, functions in them.
-  const pg::Identity caller = pg::become_restricted(a->owner);
+  const pg::Restriction caller = pg::become_restricted(a->owner);
   a->path = path_of(a, stored.search_path);
-  const int level = pg::push_search_path(a->path);
+  a->time_zone = pstrdup(stored.time_zone);
+  const int level = pg::push_settings(a->path, a->time_zone);
   const PolicyTexts texts = policy_texts(a->document, tables);
   a->type_enroll = texts[PolicyText::ledger_type_enroll];
   a->type_unenroll = texts[PolicyText::ledger_type_unenroll];
   a->type_waive = texts[PolicyText::ledger_type_waive];
+  a->lists = policy_lists(a->document);
+  a->on_enroll = follow_ups_of(a->lists.on_enroll);
+  a->on_unenroll = follow_ups_of(a->lists.on_unenroll);
   load_columns(a, texts);
   load_statements(a, texts);
-  load_watched(a);
+  load_mentioned_columns(a);
   inspect_guards(a, texts);
   a->ready = true;
-  pg::pop_search_path(level);
+  pg::pop_settings(level);
   pg::restore(caller);
-  pg::pop_search_path(bare);
+  pg::pop_settings(bare);
+  error_context_stack = context.previous;
   MemoryContextSwitchTo(before);
   return a;
 }
@@ -378,6 +489,16 @@ Attachment* find(const Home& home, Matches matches) {
   pg_unreachable();
 }
 
+auto has_name(const char* name) {
+  return [name](const auto* policy) { return strcmp(policy->name, name) == 0; };
+}
+
+Attachment* named(const Home& home, const char* name) {
+  Attachment* a = find(home, has_name(name));
+  if (a == nullptr) raise_unknown_policy(name);
+  return a;
+}
+
 [[noreturn]] void raise_not_attached(Oid relation) {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                   errmsg("table \"%s\" belongs to no attached policy", get_rel_name(relation)),
@@ -386,6 +507,27 @@ Attachment* find(const Home& home, Matches matches) {
 }
 
 }  // namespace
+
+std::optional<int32> scale_of(Oid type, int32 modifier) {
+  if (type != NUMERICOID) return 0;
+  if (modifier < static_cast<int32>(VARHDRSZ)) return std::nullopt;
+  // As numeric's own modifier is laid out: eleven bits, signed.
+  return (((modifier - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
+}
+
+const char* path_over(Oid enrollments, List* schemas) {
+  List* all = list_make1_oid(get_rel_namespace(enrollments));
+  all = list_concat_unique_oid(all, schemas);
+  StringInfoData path;
+  initStringInfo(&path);
+  appendStringInfoString(&path, "pg_catalog");
+  ListCell* cell;
+  foreach (cell, all) {
+    appendStringInfo(&path, ", %s", quote_identifier(get_namespace_name(lfirst_oid(cell))));
+  }
+  appendStringInfoString(&path, ", pg_temp");
+  return path.data;
+}
 
 const char* qualified_name(Oid relation) {
   const char* name = get_rel_name(relation);
@@ -411,34 +553,61 @@ Home home_of(Oid function) {
   return home;
 }
 
+std::optional<int32> wait_of(const Home& home, const char* name) {
+  const Attachment* a = known(home, has_name(name));
+  if (a != nullptr) return a->lists.wait_ms;
+  return policy_lists(require_stored(home, name).document).wait_ms;
+}
+
 Entered enter(const Home& home, const char* name, Access access) {
   for (;;) {
-    Attachment* a = find(home, [&](const auto* p) { return strcmp(p->name, name) == 0; });
-    if (a == nullptr) raise_unknown_policy(name);
+    Attachment* a = named(home, name);
     // Whoever drops or weakens a guard takes a lock that ours excludes, or tells us by an
     // invalidation that is read with the lock: what is not stale now stays true to the end.
     lock_tables(a, access);
     if (a->stale) continue;
-    return {a, pg::push_search_path(a->path)};
+    return {a, pg::push_settings(a->path, a->time_zone)};
   }
 }
 
-Entered enter_by_enrollments(const Home& home, Oid relation) {
-  Attachment* a = find(home, [&](const auto* p) { return p->enrollments == relation; });
-  if (a == nullptr) raise_not_attached(relation);
-  return {a, pg::push_search_path(a->path)};
+Oid root_of(Oid relation) {
+  if (!get_rel_relispartition(relation)) return relation;
+  return llast_oid(get_partition_ancestors(relation));
 }
 
-void leave(const Entered& entered) { pg::pop_search_path(entered.level); }
+List* with_partitions(Oid table, LOCKMODE mode) {
+  if (mode != NoLock) LockRelationOid(table, mode);
+  return find_all_inheritors(table, mode, nullptr);
+}
 
-List* policies_of_tournaments(const Home& home, Oid relation) {
+Entered enter_by_enrollments(const Home& home, Oid relation) {
+  const Oid root = root_of(relation);
+  Attachment* a = find(home, [&](const auto* p) { return p->enrollments == root; });
+  if (a == nullptr) raise_not_attached(relation);
+  return {a, pg::push_settings(a->path, a->time_zone)};
+}
+
+void leave(const Entered& entered) { pg::pop_settings(entered.level); }
+
+List* policies_of_source(const Home& home, Oid relation) {
+  const Oid root = root_of(relation);
   List* names = NIL;
   visit_policies(home, [&](const StoredPolicy& stored) {
-    if (stored.tournaments == relation) names = lappend(names, pstrdup(stored.name));
+    if (stored.tournaments == root || list_member_oid(stored.watched, root)) {
+      names = lappend(names, pstrdup(stored.name));
+    }
     return true;
   });
   if (names == NIL) raise_not_attached(relation);
   return names;
+}
+
+const Source* source_of(const Attachment* policy, Oid relation) {
+  const Oid root = root_of(relation);
+  for (int i = 0; i < policy->source_count; ++i) {
+    if (policy->sources[i].table == root) return &policy->sources[i];
+  }
+  return nullptr;
 }
 
 std::optional<StoredPolicy> stored_policy(const Home& home, const char* name) {
@@ -448,6 +617,17 @@ std::optional<StoredPolicy> stored_policy(const Home& home, const char* name) {
     return !found.has_value();
   });
   return found;
+}
+
+List* stored_policies(const Home& home) {
+  List* all = NIL;
+  visit_policies(home, [&](const StoredPolicy& stored) {
+    auto* kept = static_cast<StoredPolicy*>(palloc(sizeof(StoredPolicy)));
+    *kept = stored;
+    all = lappend(all, kept);
+    return true;
+  });
+  return all;
 }
 
 StoredPolicy require_stored(const Home& home, const char* name) {
@@ -467,6 +647,41 @@ pg::Rows run_fresh(Attachment* policy, rules::Statement statement, pg::Values pa
 pg::Rows read(Attachment* policy, rules::Statement statement, pg::Values parameters,
               Snapshot snapshot) {
   return pg::read(plan_of(policy, statement), role_of(policy, statement), parameters, snapshot);
+}
+
+void follow_up(Attachment* policy, FollowUps& statements, Datum user, Datum tournament,
+               Datum enrollment) {
+  for (int i = 0; i < statements.count; ++i) {
+    pg::Rows rows = pg::run(plan_of(policy, statements, i), role_of_calls(policy),
+                            {{pg::value(user), pg::value(tournament), pg::value(enrollment)}});
+    rows.release();
+  }
+}
+
+void prepare_all(Attachment* policy) {
+  for (std::size_t i = 0; i < rules::statement_count; ++i) {
+    const auto statement = static_cast<rules::Statement>(i);
+    const bool reactivates = statement == rules::Statement::reactivate_enrollment ||
+                             statement == rules::Statement::reactivate_enrollment_many;
+    if (!reactivates || policy->lists.reactivates) plan_of(policy, statement);
+  }
+  for (FollowUps* statements : {&policy->on_enroll, &policy->on_unenroll}) {
+    for (int i = 0; i < statements->count; ++i) plan_of(policy, *statements, i);
+  }
+}
+
+void require_caller(const Attachment* policy) {
+  if (policy->lists.callers == NIL || GetUserId() == policy->owner) return;
+  ListCell* cell;
+  foreach (cell, policy->lists.callers) {
+    const Oid role = get_role_oid(static_cast<const char*>(lfirst(cell)), true);
+    if (OidIsValid(role) && has_privs_of_role(GetUserId(), role)) return;
+  }
+  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                  errmsg("role \"%s\" is no caller of policy \"%s\"",
+                         GetUserNameFromId(GetUserId(), false), policy->name),
+                  errhint("Name the role, or one that it is a member of, under callers in the "
+                          "policy, and attach it anew.")));
 }
 
 bool is_active(Attachment* policy, TupleTableSlot* row) {

@@ -2,7 +2,8 @@
 // Beyond it stand plain structs and palloc'd text only.
 #pragma once
 
-#include "pg/prelude.hpp"
+#include "pg/memory.hpp"
+#include "rules/probes.hpp"
 #include "rules/sql.hpp"
 
 namespace pg_enroll::engine {
@@ -38,9 +39,55 @@ struct TableNames {
   const char* enrollments;
 };
 
-// Both raise 22023 where the document is no valid policy, naming the JSON path.
+// A rule of the policy: what it answers where it does not hold.
+struct PolicyRule {
+  const char* name;
+  const char* message;  // null: the outcome's own
+  int http_status;      // 0: likewise
+};
+
+struct PolicyRules {
+  const PolicyRule* at;
+  int count;
+};
+
+// What a policy lists. Lists hold C strings.
+struct PolicyLists {
+  PolicyRules enroll_rules, unenroll_rules;
+  List *on_enroll, *on_unenroll;  // statements over $1, $2, $3: user, tournament, enrollment
+  List* callers;
+  List *watched_tables, *watched_columns;  // in step
+  bool reactivates;
+  bool runs_as_caller;
+  std::optional<int32> wait_ms;
+};
+
+// What attaching asks of a policy; see rules::Name, rules::Probe and rules::RowCheck.
+struct PolicyName {
+  rules::Role role;
+  const char *path, *text;
+};
+
+struct PolicyProbe {
+  rules::ProbeKind kind;
+  const char *path, *text, *column;
+  bool inner, watched;
+};
+
+struct PolicyRowCheck {
+  bool refuses;
+  const char *path, *table, *obstacle, *query, *remedy;
+};
+
+// All raise 22023 where the document is no valid policy, naming the JSON path.
 PolicyTexts policy_texts(const char* document, const TableNames& tables);
+PolicyLists policy_lists(const char* document);
 std::array<const char*, rules::statement_count> statement_texts(const char* document,
                                                                 const rules::Catalog& catalog);
+pg::Items<PolicyName> policy_names(const char* document);
+pg::Items<PolicyProbe> policy_probes(const char* document, const rules::ProbedTables& tables);
+pg::Items<PolicyRowCheck> policy_row_checks(const char* document, const rules::ProbedTables& tables,
+                                            const rules::RowFacts& facts);
+const char* finite_balance_probe(const char* document, const char* users);
 
 }  // namespace pg_enroll::engine

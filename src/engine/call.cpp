@@ -11,7 +11,12 @@ CommandId begin_call() {
   return GetCurrentCommandId(false);
 }
 
-Reading reading_of(const pg::Rows& rows, uint64 row, int column, MemoryContext memory) {
+const PolicyRule* rule_of(const PolicyRules& rules, pg::Value number) {
+  return number.null ? nullptr : &rules.at[DatumGetInt32(number.datum) - 1];
+}
+
+Reading reading_of(const Attachment* policy, const pg::Rows& rows, uint64 row, int column,
+                   MemoryContext memory) {
   Reading reading;
   reading.facts.tournament_found = pg::as_bool(rows.at(row, column));
   reading.facts.user_found = pg::as_bool(rows.at(row, column + 1));
@@ -21,6 +26,9 @@ Reading reading_of(const pg::Rows& rows, uint64 row, int column, MemoryContext m
   reading.balance = rows.keep(row, column + 5, memory);
   reading.enrollment = rows.keep(row, column + 6, memory);
   reading.facts.already_enrolled = !reading.enrollment.null;
+  reading.broken_rule = rule_of(policy->lists.enroll_rules, rows.at(row, column + 7));
+  reading.facts.rule_broken = reading.broken_rule != nullptr;
+  if (policy->lists.reactivates) reading.withdrawn = rows.keep(row, column + 8, memory);
   return reading;
 }
 
@@ -64,13 +72,24 @@ bool seat_is_free(const Reading& reading) {
 
 }  // namespace
 
-std::optional<Outcome> judge_reading(const Attachment* policy, Datum tournament, Reading& reading,
-                                     pg::Value max_price, PriceRule rule) {
-  if (reading.facts.tournament_found && !reading.seat.found) raise_seat_missing(policy);
+void raise_seat_not_seen(Attachment* policy, const char* tournament) {
+  // The transaction may be older than the attach that opened the counter.
+  if (IsolationUsesXactSnapshot() && read_seat_now(policy, tournament).found) {
+    pg::raise_serialization_failure();
+  }
+  raise_seat_missing(policy);
+}
+
+std::optional<Outcome> judge_reading(Attachment* policy, Datum user, Datum tournament,
+                                     Reading& reading, pg::Value max_price, PriceRule rule) {
+  if (reading.facts.tournament_found && !reading.seat.found) {
+    raise_seat_not_seen(policy, pg::key_text(policy->tournament_key, tournament));
+  }
   reading.facts.seat_free = seat_is_free(reading);
   const std::optional<Outcome> outcome = rules::judge(reading.facts);
   if (outcome || rule == PriceRule::settled) return outcome;
   require_price(policy, tournament, reading);
+  require_finite_balance(policy, user, reading.balance);
   if (rule == PriceRule::waived) return std::nullopt;
   const pg::Money price(reading.price.datum);
   reading.facts.price_above_maximum = !max_price.null && pg::Money(max_price.datum) < price;
@@ -80,12 +99,40 @@ std::optional<Outcome> judge_reading(const Attachment* policy, Datum tournament,
   return rules::judge(reading.facts);
 }
 
+void require_finite_balance(const Attachment* policy, Datum user, pg::Value balance) {
+  if (balance.null || pg::Money(balance.datum).is_finite()) return;
+  raise_unusable_balance(policy, user, "is not a finite number");
+}
+
+void raise_unusable_balance(const Attachment* policy, Datum user, const char* problem) {
+  pg::raise({"22023",
+             psprintf("balance of user %s %s", pg::key_text(policy->user_key, user), problem),
+             facts_json(facts_about(policy, user, std::nullopt)),
+             "Correct the user's balance, and forbid such values by a constraint of the table.",
+             policy->users});
+}
+
+pg::UniqueKey active_key(const Attachment* policy) {
+  const Oid schema = get_rel_namespace(policy->enrollments);
+  return {policy->enrollments, get_relname_relid(policy->active_index_name, schema)};
+}
+
+pg::UniqueKey any_key(const Attachment* policy) { return {policy->enrollments, InvalidOid}; }
+
 Receipt reject(Outcome outcome, const Facts& facts, bool raises) {
   if (raises) raise_rejection(outcome, facts);
   Receipt receipt;
   receipt.outcome = outcome;
   receipt.details = facts_json(facts);
+  receipt.rule = facts.rule;
   return receipt;
+}
+
+Facts facts_of_busy(const Call& call, const char* policy) {
+  if (call.tournament_text != nullptr) return facts_of(call);
+  Facts facts;
+  facts.policy_name = policy;
+  return facts;
 }
 
 KeyUse use_of_key(const Attachment* policy, Operation operation, const pg::Rows& rows, uint64 row,
@@ -128,6 +175,7 @@ Facts facts_of(const Attachment* policy, Datum user, Datum tournament, const Rea
     facts.capacity = rules::allotment(reading.capacity);
     facts.count = reading.seat.taken;
   }
+  if (outcome == Outcome::not_eligible) facts.rule = reading.broken_rule;
   if (outcome == Outcome::price_changed || outcome == Outcome::insufficient_credits) {
     facts.price = reading.price;
   }
@@ -165,8 +213,8 @@ void raise_row_swallowed(Oid relation) {
 void raise_row_changed(Oid relation) {
   pg::raise({"09000", psprintf("a row for table \"%s\" arrived changed", get_rel_name(relation)),
              nullptr,
-             "A BEFORE trigger of the table changed what the call wrote: a balance, or the user, "
-             "tournament or activity of an enrollment.",
+             "A BEFORE trigger of the table, or the policy's own insert or withdraw, changed what "
+             "the call wrote: a balance, or the user, tournament or activity of an enrollment.",
              relation});
 }
 
@@ -176,6 +224,7 @@ Frame frame_of(const Call& call, Expected expected) {
   frame.expected = expected;
   frame.users = &call.user;
   frame.count = 1;
+  frame.seats = 1;
   frame.tournament = call.tournament;
   frame.tournament_text = call.tournament_text;
   frame.start = call.start;
@@ -195,8 +244,8 @@ void require_balance(const Attachment* policy, pg::Value before, pg::Money chang
 
 void require_passed(const Frame& frame) {
   if (frame.passed) return;
-  const bool enrolls = frame.expected == Expected::enrollments;
-  raise_guard_missing(frame.policy, enrolls ? "enroll_door_insert" : "enroll_door_update",
+  const bool inserts = frame.expected == Expected::enrollments;
+  raise_guard_missing(frame.policy, inserts ? "enroll_door_insert" : "enroll_door_update",
                       frame.policy->enrollments,
                       "The trigger did not fire: session_replication_role must be origin.");
 }

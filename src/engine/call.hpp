@@ -6,8 +6,10 @@
 //   2. account: the conditional debit
 //   3. tournament and enrollment: one INSERT ... SELECT ... ON CONFLICT DO NOTHING
 //   4. seat: in the door, the trigger that the INSERT fires
-//   5. ledger row, receipt
-// and an unenroll: account lock, tournament and enrollment, seat (in the door), credit, ledger.
+//   5. ledger row, the policy's follow-up statements, receipt
+// and an unenroll: account lock, tournament and enrollment, seat (in the door), credit, ledger,
+// follow-up statements. Where the policy reactivates rows, step 3 is an UPDATE of the user's
+// withdrawn row, and an INSERT where there is none.
 // Where a conditional write changes no row the first read runs again in a snapshot taken now, and
 // the call answers from that or goes on.
 #pragma once
@@ -48,6 +50,7 @@ struct Receipt {
   std::optional<int64> seats_left;
   bool replayed = false;
   const char* details = nullptr;
+  const PolicyRule* rule = nullptr;  // that was broken
 };
 
 Receipt enroll(Call& call);
@@ -72,6 +75,9 @@ struct ManyCall {
 // A receipt for each user, in their order.
 Receipt* enroll_many(ManyCall& call);
 
+// What the calls answer whose policy's `wait` was used up; raised where the call raises.
+Receipt* answer_busy(const ManyCall& call, const char* policy);
+
 // What the calls share -------------------------------------------------------------------------
 
 // Moves the command counter on, so that a second call in one statement sees the first.
@@ -84,11 +90,17 @@ struct Reading {
   pg::Value price;
   pg::Value balance;
   pg::Value enrollment;
+  const PolicyRule* broken_rule = nullptr;
+  pg::Value withdrawn;  // the row that is to become active again
   Seat seat;
 };
 
 // Takes row `row` of a read apart, whose columns start at `column`.
-Reading reading_of(const pg::Rows& rows, uint64 row, int column, MemoryContext memory);
+Reading reading_of(const Attachment* policy, const pg::Rows& rows, uint64 row, int column,
+                   MemoryContext memory);
+
+// The rule whose number, from 1, a read gives; null where it gives none.
+const PolicyRule* rule_of(const PolicyRules& rules, pg::Value number);
 
 // What the price has to do with it: it must be payable; it is waived, yet must be a price; it is
 // settled, since it was debited already.
@@ -96,13 +108,28 @@ enum class PriceRule : std::uint8_t { payable, waived, settled };
 
 // Judges what was read, in order of precedence. Raises 22023 for a price that is none,
 // GUARD_MISSING for a tournament without seats.
-std::optional<rules::Outcome> judge_reading(const Attachment* policy, Datum tournament,
+std::optional<rules::Outcome> judge_reading(Attachment* policy, Datum user, Datum tournament,
                                             Reading& reading, pg::Value max_price, PriceRule rule);
 
 // Raises the rejection, or answers it as a receipt.
 Receipt reject(rules::Outcome outcome, const Facts& facts, bool raises);
 
+// So often is a duplicate that keeps an enrollment away taken for a rival's who came and went. Then
+// the row is inserted without ON CONFLICT, which speaks for every unique index that its target
+// infers and does not say which, so that the index that is met is named.
+inline constexpr int most_duplicates = 2;
+
+// What such an insert may meet: the active index, another enrollment of the same user.
+pg::UniqueKey active_key(const Attachment* policy);
+
+// What an insert with ON CONFLICT may meet where rows are reactivated: any of the table's own
+// constraints, behind which a rival's row stays that has been withdrawn again.
+pg::UniqueKey any_key(const Attachment* policy);
+
 Facts facts_of(const Call& call);
+
+// The same where time may have been over before the policy and the keys were looked at.
+Facts facts_of_busy(const Call& call, const char* policy);
 
 // The facts that go with the outcome of a read.
 Facts facts_of(const Attachment* policy, Datum user, Datum tournament, const Reading& reading,
@@ -131,10 +158,19 @@ struct Attempt {
   Receipt receipt;  // of a rejection, only the enrollment that it names
 };
 
+// Raises GUARD_MISSING for a tournament whose counter the snapshot does not show, or 40001 where a
+// newer one does.
+[[noreturn]] void raise_seat_not_seen(Attachment* policy, const char* tournament);
+
 // Raises 09000 where the table has a trigger or rule that can keep a row away. To be asked where a
 // row stayed away though a fresh look finds no reason: above READ COMMITTED at once, below it only
 // once it has happened too often to be rivals that come and go.
 void raise_if_swallowed(Oid relation);
+
+// Raises 22023 where a balance is NaN or infinite.
+void require_finite_balance(const Attachment* policy, Datum user, pg::Value balance);
+
+[[noreturn]] void raise_unusable_balance(const Attachment* policy, Datum user, const char* problem);
 
 // Raises 09000: a user's trigger swallowed or changed the call's own row.
 [[noreturn]] void raise_row_swallowed(Oid relation);
@@ -152,8 +188,12 @@ Receipt carry_out(Call& call, Look look, MakeSteps make_steps) {
     if (!answer) answer = look(snapshot);
     UnregisterSnapshot(snapshot);
     if (answer) return *answer;
-    // The key kept the ledger row away, twice, and yet was not there when looked for.
-    if (taken > 1) raise_if_swallowed(call.policy->ledger);
+    // The key kept the ledger row away, twice, and yet was not there when looked for: a trigger did
+    // it, or the row that holds the key is hidden from the caller.
+    if (taken > 1) {
+      raise_if_swallowed(call.policy->ledger);
+      return reject(rules::Outcome::idempotency_mismatch, facts_of(call), call.raises);
+    }
     if (call.rounds++ > most_rounds) {
       return reject(rules::Outcome::busy, facts_of(call), call.raises);
     }

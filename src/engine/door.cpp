@@ -55,7 +55,7 @@ struct Changes {
 };
 
 bool same_tournament(const Attachment* policy, Datum a, Datum b) {
-  return pg::same_key(policy->tournament_key, a, b);
+  return pg::same_key(policy->enrolled_tournament, a, b);
 }
 
 // Rows of one tournament mostly come one after the other, and then share one entry.
@@ -68,13 +68,13 @@ void add_change(const Attachment* policy, Changes& changes, Datum tournament, in
       return;
     }
   }
-  list.add({pg::copy_key(policy->tournament_key, tournament), nullptr, seats});
+  list.add({pg::copy_key(policy->enrolled_tournament, tournament), nullptr, seats});
 }
 
 // Old and new rows of an UPDATE come in step, and most updates leave a row where it is.
 Changes changes_of(Attachment* policy, TriggerData* trigger) {
   Changes changes;
-  pg::Transition rows(trigger);
+  pg::Transition rows(trigger, policy->enrollments);
   while (rows.next()) {
     const std::optional<Place> before = place_of(policy, rows.before);
     const std::optional<Place> after = place_of(policy, rows.after);
@@ -84,7 +84,7 @@ Changes changes_of(Attachment* policy, TriggerData* trigger) {
     if (before) add_change(policy, changes, before->tournament, -1);
     if (!after) continue;
     add_change(policy, changes, after->tournament, 1);
-    if (policy->users_deferrable && after->user) {
+    if (policy->users_deferrable && after->user && pg::fits_key(policy->user_key, *after->user)) {
       changes.users.add(pg::copy_key(policy->user_key, *after->user));
     }
   }
@@ -95,7 +95,7 @@ Changes changes_of(Attachment* policy, TriggerData* trigger) {
 // One entry a tournament, in the order in which everybody locks seats.
 void sort_by_tournament(const Attachment* policy, pg::Items<Change>& list) {
   for (std::size_t i = 0; i < list.count; ++i) {
-    list.at[i].text = pg::key_text(policy->tournament_key, list.at[i].tournament);
+    list.at[i].text = pg::key_text(policy->enrolled_tournament, list.at[i].tournament);
   }
   std::sort(list.at, list.at + list.count,
             [](const Change& a, const Change& b) { return strcmp(a.text, b.text) < 0; });
@@ -122,7 +122,8 @@ void lock_deferred_parents(Attachment* policy, const Changes& changes) {
   pg::Items<Datum> keys;
   for (std::size_t i = 0; i < changes.tournaments.count; ++i) {
     const Change& change = changes.tournaments.at[i];
-    if (change.seats > 0) keys.add(change.tournament);
+    const bool may_exist = pg::fits_key(policy->tournament_key, change.tournament);
+    if (change.seats > 0 && may_exist) keys.add(change.tournament);
   }
   if (keys.count == 0) return;
   run(policy, Statement::lock_tournaments,
@@ -137,6 +138,7 @@ struct TournamentNow {
 
 // The tournament as a snapshot taken now shows it, with this transaction's work up to the command.
 TournamentNow read_tournament(Attachment* policy, Datum tournament, CommandId before) {
+  if (!pg::fits_key(policy->tournament_key, tournament)) return {};
   const Snapshot snapshot = pg::fresh_snapshot(before);
   const pg::Rows rows =
       read(policy, Statement::read_tournament, {{pg::value(tournament)}}, snapshot);
@@ -209,11 +211,23 @@ void pass_raw_writer(Attachment* policy, Changes& changes) {
   }
 }
 
-// Whether the row is the frame's place number i.
-bool is_expected(const Frame& frame, std::size_t i, const std::optional<Place>& place) {
-  return place && i < frame.count &&
-         same_tournament(frame.policy, frame.tournament, place->tournament) && place->user &&
-         pg::same_key(frame.policy->user_key, frame.users[i], *place->user);
+// Whether the place is one that the frame's call takes or gives back.
+bool is_expected(const Frame& frame, const std::optional<Place>& place) {
+  return place && place->user && same_tournament(frame.policy, frame.tournament, place->tournament);
+}
+
+// Whether just the frame's users came, in whatever order an UPDATE found their rows.
+bool are_expected(const Frame& frame, pg::Items<Datum>& users) {
+  if (users.count != frame.count) return false;
+  auto* wanted = pg::array_of<Datum>(frame.count);
+  std::copy(frame.users, frame.users + frame.count, wanted);
+  const auto before = [&](Datum a, Datum b) {
+    return pg::compare_images(frame.policy->user_key, a, b) < 0;
+  };
+  std::sort(wanted, wanted + frame.count, before);
+  std::sort(users.at, users.at + users.count, before);
+  return std::equal(wanted, wanted + frame.count, users.at,
+                    [&](Datum a, Datum b) { return pg::same_key(frame.policy->user_key, a, b); });
 }
 
 // Whether the trigger fires for the statement that the innermost frame announced: one of its kind,
@@ -233,19 +247,22 @@ enum class Arrival : std::uint8_t { none, as_announced, changed };
 // What came of the announced rows. Where some met a rival, none or fewer come: the call reads
 // again, and undoes what did come.
 Arrival arrival_of(TriggerData* trigger, const Frame& frame) {
-  const bool enrolls = frame.expected == Expected::enrollments;
-  pg::Transition rows(trigger);
+  const bool enrolls = frame.expected != Expected::withdrawal;
+  pg::Transition rows(trigger, frame.policy->enrollments);
   bool matches = true;
   std::size_t count = 0;
+  pg::Items<Datum> users;
   for (; rows.next(); ++count) {
     const std::optional<Place> before = place_of(frame.policy, rows.before);
     const std::optional<Place> after = place_of(frame.policy, rows.after);
-    matches = matches && (enrolls ? is_expected(frame, count, after)
-                                  : is_expected(frame, count, before) && !after);
+    const std::optional<Place>& moved = enrolls ? after : before;
+    const std::optional<Place>& other = enrolls ? before : after;
+    matches = matches && is_expected(frame, moved) && !other;
+    if (matches) users.add(pg::copy_key(frame.policy->user_key, *moved->user));
   }
   rows.close();
   if (count < frame.count) return Arrival::none;
-  return matches ? Arrival::as_announced : Arrival::changed;
+  return matches && are_expected(frame, users) ? Arrival::as_announced : Arrival::changed;
 }
 
 // What the call read has moved on: is it still open, is there still room? The seats are read with
@@ -268,14 +285,14 @@ std::optional<Outcome> look_again(Frame& frame) {
   frame.taken = seat.taken;
   frame.epoch = seat.epoch;
   frame.capacity = seat.capacity;
-  if (!seat.has_room(static_cast<int64>(frame.count))) return Outcome::full;
+  if (!seat.has_room(static_cast<int64>(frame.seats))) return Outcome::full;
   return std::nullopt;
 }
 
 void claim_for_call(Frame& frame) {
   for (int round = 0; round < most_rounds; ++round) {
     const std::optional<Seat> seat =
-        claim_seats_as_read(frame.policy, frame.tournament_text, static_cast<int64>(frame.count),
+        claim_seats_as_read(frame.policy, frame.tournament_text, static_cast<int64>(frame.seats),
                             frame.epoch, frame.capacity);
     if (seat) {
       frame.seats_left = seat->left();
@@ -291,10 +308,15 @@ void claim_for_call(Frame& frame) {
 }
 
 void pass_call(Frame& frame) {
-  if (frame.expected == Expected::enrollments) return claim_for_call(frame);
-  frame.seats_left =
-      give_back(frame.policy, frame.tournament_text, static_cast<int64>(frame.count)).left();
-  frame.passed = true;
+  const auto count = static_cast<int64>(frame.count);
+  if (frame.expected == Expected::withdrawal) {
+    frame.seats_left = give_back(frame.policy, frame.tournament_text, count).left();
+    frame.passed = true;
+  } else if (frame.seats > 0) {
+    claim_for_call(frame);
+  } else {
+    frame.passed = true;  // another statement of the call claims for this one
+  }
 }
 
 void pass_announced(Frame& frame, TriggerData* trigger) {
@@ -335,7 +357,11 @@ void door(const Home& home, TriggerData* trigger) {
   // The active expression is the owner's, and runs with the owner's rights.
   const pg::Identity caller = pg::become(policy->owner);
   if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) {
-    empty_seats(policy);
+    if (policy->enrollments == RelationGetRelid(trigger->tg_relation)) {
+      empty_seats(policy);
+    } else {
+      recount_taken(policy);
+    }
   } else if (frames != nullptr && is_announced(trigger, *frames)) {
     pass_announced(*frames, trigger);
   } else {

@@ -12,7 +12,7 @@ namespace pg_enroll::engine {
 // At most so many times does a call read again before it gives up as BUSY.
 inline constexpr int most_rounds = 10;
 
-enum class Expected : std::uint8_t { enrollments, withdrawal };
+enum class Expected : std::uint8_t { enrollments, reactivations, withdrawal };
 
 struct Frame {
   Attachment* policy;
@@ -24,6 +24,9 @@ struct Frame {
   CommandId start;                // the call's own work begins here
   int64 epoch = 0;                // what the call read
   std::optional<int64> capacity;  // likewise
+  // Seats to claim for all of the call's rows, where they come by several statements: the last of
+  // them claims for all.
+  std::size_t seats = 0;
 
   // What the door made of it.
   bool passed = false;

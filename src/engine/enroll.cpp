@@ -20,11 +20,11 @@ PriceRule price_rule(const Call& call) {
 std::optional<Outcome> look(const Call& call, Snapshot snapshot, PriceRule rule, Reading& reading) {
   const pg::Rows rows = read(call.policy, Statement::read_enroll,
                              {{pg::value(call.user), pg::value(call.tournament)}}, snapshot);
-  reading = reading_of(rows, 0, 1, call.memory);
+  reading = reading_of(call.policy, rows, 0, 1, call.memory);
   if (reading.facts.tournament_found) {
     reading.seat = read_seat(call.policy, call.tournament_text, snapshot);
   }
-  return judge_reading(call.policy, call.tournament, reading, call.max_price, rule);
+  return judge_reading(call.policy, call.user, call.tournament, reading, call.max_price, rule);
 }
 
 Receipt reject_reading(const Call& call, Outcome outcome, const Reading& reading) {
@@ -41,7 +41,12 @@ class Steps {
   Attempt attempt;
 
   // True where everything was done; what was written must be undone otherwise.
-  bool operator()() { return debit() && insert() && write_ledger(); }
+  bool operator()() {
+    if (!debit() || !place() || !write_ledger()) return false;
+    follow_up(call_.policy, call_.policy->on_enroll, call_.user, call_.tournament,
+              enrollment_.datum);
+    return true;
+  }
 
  private:
   bool free() const {
@@ -65,6 +70,8 @@ class Steps {
     UnregisterSnapshot(snapshot);
     if (rule == PriceRule::settled) reading_.price = price_before;
     if (outcome) return rejected(*outcome);
+    // A duplicate that kept the row away: ON CONFLICT has raised 40001 for one that is too new.
+    if (table == call_.policy->enrollments && reading_.withdrawn.null) return true;
     // In one snapshot the first read found what the write did not: no rival explains that.
     if (IsolationUsesXactSnapshot() || times > 2) raise_if_swallowed(table);
     if (IsolationUsesXactSnapshot()) pg::raise_serialization_failure();
@@ -95,8 +102,8 @@ class Steps {
     }
   }
 
-  Frame frame() const {
-    Frame frame = frame_of(call_, Expected::enrollments);
+  Frame frame(Expected expected) const {
+    Frame frame = frame_of(call_, expected);
     frame.epoch = reading_.seat.epoch;
     frame.capacity = reading_.capacity;
     return frame;
@@ -111,23 +118,55 @@ class Steps {
     return false;
   }
 
-  bool insert() {
+  // Writes the active row, be it new or the user's withdrawn one.
+  bool place() {
     for (int times = 1;; ++times) {
-      push_frame(frame());
-      const pg::Rows rows = run(call_.policy, Statement::insert_enrollment,
-                                {{pg::value(call_.user), pg::value(call_.tournament)}});
-      const Frame expected = pop_frame();
-      require_unchanged(expected);
-      if (expected.refusal) return refused(expected);
-      if (!rows.empty()) {
-        if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);
-        require_passed(expected);
-        enrollment_ = rows.keep(0, 1, call_.memory);
-        attempt.receipt.seats_left = expected.seats_left;
+      placed_ = pg::Value{};
+      frame_ = Frame{};
+      const bool names_index = times > most_duplicates;
+      const bool met_duplicate = !write_unless_duplicate(names_index);
+      if (frame_.refusal) return refused(frame_);
+      if (!placed_.null) {
+        enrollment_ = placed_;
+        attempt.receipt.seats_left = frame_.seats_left;
         return true;
       }
       if (!settle(PriceRule::settled, call_.policy->enrollments, times)) return false;
+      // The user's enrollment is there, yet the caller's row security hides it.
+      if (names_index && met_duplicate) return rejected(Outcome::already_enrolled);
+      if (names_index) raise_if_swallowed(call_.policy->enrollments);
     }
+  }
+
+  void write(Expected expected, Statement statement, pg::Value withdrawn) {
+    push_frame(frame(expected));
+    const pg::Value keys[] = {pg::value(call_.user), pg::value(call_.tournament), withdrawn};
+    const bool takes_row = expected == Expected::reactivations;
+    const pg::Rows rows = run(call_.policy, statement, pg::Values(keys, takes_row ? 3 : 2));
+    frame_ = pop_frame();
+    require_unchanged(frame_);
+    if (frame_.refusal || rows.empty()) return;
+    if (!pg::as_bool(rows.at(0, 2))) raise_row_changed(call_.policy->enrollments);
+    require_passed(frame_);
+    placed_ = rows.keep(0, 1, call_.memory);
+  }
+
+  // False where it met a duplicate: of the active index, where that is to be told from others.
+  bool write_unless_duplicate(bool names_index) {
+    const bool reactivates = !reading_.withdrawn.null;
+    auto write_row = [&] {
+      if (reactivates) {
+        write(Expected::reactivations, Statement::reactivate_enrollment, reading_.withdrawn);
+      } else {
+        write(Expected::enrollments,
+              names_index ? Statement::insert_enrollment_or_fail : Statement::insert_enrollment,
+              {});
+      }
+      return true;
+    };
+    if (names_index) return pg::meets_no_duplicate(write_row, active_key(call_.policy));
+    if (!call_.policy->lists.reactivates) return write_row();
+    return pg::meets_no_duplicate(write_row, any_key(call_.policy));
   }
 
   bool write_ledger() {
@@ -153,6 +192,9 @@ class Steps {
   Reading reading_;
   pg::Value balance_;
   pg::Value enrollment_;
+  // What the last write of the enrollment came to.
+  Frame frame_{};
+  pg::Value placed_;
 };
 
 }  // namespace

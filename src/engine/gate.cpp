@@ -1,6 +1,6 @@
-// The gate: changes of the tournaments. Each takes the tournament's seats, evaluates its capacity
-// in a snapshot taken after, allots it and moves the epoch, so that no enrollment in flight slips
-// in behind a change that has committed.
+// The gate: changes of the tournaments, and of the tables that a policy watches. Each takes the
+// tournament's seats, evaluates its capacity in a snapshot taken after, allots it and moves the
+// epoch, so that no enrollment in flight slips in behind a change that has committed.
 #include "engine/gate.hpp"
 
 #include "engine/seats.hpp"
@@ -16,22 +16,25 @@ struct Touched {
   pg::Items<const char*> opened;
 };
 
-std::optional<Datum> tournament_of(const Attachment* policy, TupleTableSlot* row) {
+// A watched row may name a tournament that no tournament's key can be.
+std::optional<Datum> tournament_of(const Attachment* policy, const Source& source,
+                                   TupleTableSlot* row) {
   if (row == nullptr) return std::nullopt;
   bool null = false;
-  const Datum key = slot_getattr(row, policy->tournaments_key, &null);
-  return null ? std::nullopt : std::optional<Datum>(key);
+  const Datum key = slot_getattr(row, source.tournament, &null);
+  if (null || !pg::fits_key(policy->tournament_key, key)) return std::nullopt;
+  return key;
 }
 
 // Compares the columns that open and capacity mention, never the values of the expressions: two
 // changes may leave a value alone singly and yet not both.
-bool watched_column_changed(const Attachment* policy, TupleDesc description, TupleTableSlot* before,
+bool watched_column_changed(const Source& source, TupleDesc description, TupleTableSlot* before,
                             TupleTableSlot* after) {
-  const bool whole_row = bms_is_member(-FirstLowInvalidHeapAttributeNumber, policy->watched);
+  const bool whole_row = bms_is_member(-FirstLowInvalidHeapAttributeNumber, source.columns);
   for (int i = 1; i <= description->natts; ++i) {
     const Form_pg_attribute column = TupleDescAttr(description, i - 1);
     if (column->attisdropped) continue;
-    if (!whole_row && !bms_is_member(i - FirstLowInvalidHeapAttributeNumber, policy->watched)) {
+    if (!whole_row && !bms_is_member(i - FirstLowInvalidHeapAttributeNumber, source.columns)) {
       continue;
     }
     bool null_before = false;
@@ -47,37 +50,55 @@ bool watched_column_changed(const Attachment* policy, TupleDesc description, Tup
   return false;
 }
 
-Touched touched_tournaments(const Attachment* policy, TriggerData* trigger) {
+Touched touched_tournaments(const Attachment* policy, const Source& source, TriggerData* trigger) {
   Touched touched;
   const pg::KeyType& type = policy->tournament_key;
-  const TupleDesc description = RelationGetDescr(trigger->tg_relation);
-  pg::Transition rows(trigger);
+  const bool is_watched = source.table != policy->tournaments;
+  pg::Transition rows(trigger, source.table);
   while (rows.next()) {
-    const std::optional<Datum> before = tournament_of(policy, rows.before);
-    const std::optional<Datum> after = tournament_of(policy, rows.after);
+    const std::optional<Datum> before = tournament_of(policy, source, rows.before);
+    const std::optional<Datum> after = tournament_of(policy, source, rows.after);
     const bool stays = before && after && pg::same_key(type, *before, *after);
-    if (stays && !watched_column_changed(policy, description, rows.before, rows.after)) continue;
+    if (stays && !watched_column_changed(source, rows.description(), rows.before, rows.after)) {
+      continue;
+    }
     if (after) touched.changed.add(pg::copy_key(type, *after));
-    if (stays) continue;
-    if (before) touched.changed.add(pg::copy_key(type, *before));
-    if (after) touched.opened.add(pg::key_text(type, *after));
+    if (after && (is_watched || !stays)) touched.opened.add(pg::key_text(type, *after));
+    if (!before || stays) continue;
+    touched.changed.add(pg::copy_key(type, *before));
+    if (is_watched) touched.opened.add(pg::key_text(type, *before));
   }
   rows.close();
   return touched;
 }
 
 void gate_for(Attachment* policy, TriggerData* trigger) {
-  if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) return close_seats(policy);
-  const Touched touched = touched_tournaments(policy, trigger);
-  if (touched.opened.count > 0) open_seats(policy, touched.opened.at, touched.opened.count);
-  if (touched.changed.count > 0) reallot(policy, touched.changed.at, touched.changed.count);
+  const Oid relation = RelationGetRelid(trigger->tg_relation);
+  const Source* source = source_of(policy, relation);
+  // The policy was attached anew without the table while this statement waited for it.
+  if (source == nullptr) return;
+  if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) {
+    close_seats(policy);
+    if (relation != policy->tournaments) reallot_all(policy);
+    return;
+  }
+  const Touched touched = touched_tournaments(policy, *source, trigger);
+  if (touched.changed.count == 0) return;
+  const pg::Items<const char*> opened = open_seats(policy, touched.opened.at, touched.opened.count);
+  const bool is_watched = source->table != policy->tournaments;
+  reallot(policy, touched.changed.at, touched.changed.count,
+          is_watched ? Absent::to_come : Absent::gone);
+  // The tournament of a watched row may be one that another transaction is inserting. Opening its
+  // counter waits for that one, or makes it wait, so that who comes second evaluates with both rows
+  // in sight; of its own a watched row has no counter.
+  if (is_watched) remove_seats(policy, opened.at, opened.count);
 }
 
 }  // namespace
 
 void gate(const Home& home, TriggerData* trigger) {
   pg::require_statement_trigger(trigger);
-  List* names = policies_of_tournaments(home, RelationGetRelid(trigger->tg_relation));
+  List* names = policies_of_source(home, RelationGetRelid(trigger->tg_relation));
   ListCell* cell;
   foreach (cell, names) {
     const Entered entered = enter(home, static_cast<const char*>(lfirst(cell)), Access::read);

@@ -3,34 +3,29 @@
 namespace pg_enroll::engine {
 namespace {
 
-// A trigger guards where its definition is ours, be its name whatever it likes: no condition, no
-// column list, and switched on for ordinary sessions. A second one would count every row twice.
-GuardState trigger_state(const Relation relation, Oid function, const TriggerKind& kind) {
-  const TriggerDesc* triggers = relation->trigdesc;
-  GuardState state = GuardState::missing;
-  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
-    const Trigger& trigger = triggers->triggers[i];
-    if (trigger.tgfoid != function || (trigger.tgtype & kind.type) == 0) continue;
-    if (state != GuardState::missing) return GuardState::invalid;
-    const bool whole = trigger.tgtype == kind.type && trigger.tgqual == nullptr &&
-                       trigger.tgnattr == 0 && (trigger.tgoldtable != nullptr) == kind.wants_old &&
-                       (trigger.tgnewtable != nullptr) == kind.wants_new;
-    const bool on =
-        trigger.tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger.tgenabled == TRIGGER_FIRES_ALWAYS;
-    if (!whole) return GuardState::invalid;
-    state = on ? GuardState::ok : GuardState::disabled;
-  }
-  return state;
+// The worst of a guard over several tables, each of which needs it.
+void worsen(Guard& guard, const Guard& other) {
+  if (guard.state == GuardState::ok) guard = other;
 }
 
-void inspect_triggers(Attachment* policy, Oid table, const char* function_name,
+void inspect_triggers(const Home& home, Oid table, const char* function_name,
                       const char* const (&names)[4], Guard* guards) {
-  const Oid function = trigger_function(policy->home, function_name);
+  const Oid function = trigger_function(home, function_name);
   const Relation relation = table_open(table, AccessShareLock);
   for (std::size_t i = 0; i < 4; ++i) {
-    guards[i] = {names[i], table, trigger_state(relation, function, trigger_kinds[i])};
+    guards[i] = {names[i], table, find_trigger(relation, function, trigger_kinds[i]).state};
   }
   table_close(relation, AccessShareLock);
+}
+
+void inspect_gates(const Attachment* policy, Guard* guards) {
+  inspect_triggers(policy->home, policy->tournaments, "enroll_gate", gate_names, guards);
+  ListCell* cell;
+  foreach (cell, policy->watched_tables) {
+    Guard watched[4];
+    inspect_triggers(policy->home, lfirst_oid(cell), "enroll_gate", gate_names, watched);
+    for (int i = 0; i < 4; ++i) worsen(guards[i], watched[i]);
+  }
 }
 
 bool covers_exactly(const Form_pg_index index, const AttrNumber* columns, int count) {
@@ -41,59 +36,6 @@ bool covers_exactly(const Form_pg_index index, const AttrNumber* columns, int co
     if (!found) return false;
   }
   return true;
-}
-
-struct FoundIndex {
-  Oid oid = InvalidOid;
-  GuardState state = GuardState::missing;
-};
-
-// The unique index on just these columns whose predicate says the same as the conditions.
-FoundIndex find_unique_index(Oid table, const AttrNumber* columns, int count, List* conditions) {
-  FoundIndex found;
-  const Relation relation = table_open(table, AccessShareLock);
-  ListCell* cell;
-  foreach (cell, RelationGetIndexList(relation)) {
-    const Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-    const Form_pg_index form = index->rd_index;
-    List* predicate = RelationGetIndexPredicate(index);
-    const bool fits = form->indisunique && covers_exactly(form, columns, count) &&
-                      predicate_implied_by(conditions, predicate, false) &&
-                      predicate_implied_by(predicate, conditions, false);
-    const bool sound = form->indisvalid && form->indisready && form->indimmediate;
-    if (fits && found.state != GuardState::ok) {
-      found = {RelationGetRelid(index), sound ? GuardState::ok : GuardState::invalid};
-    }
-    index_close(index, AccessShareLock);
-  }
-  table_close(relation, AccessShareLock);
-  return found;
-}
-
-struct FoundCheck {
-  const char* name = nullptr;
-  GuardState state = GuardState::missing;
-};
-
-// A check that implies the balance to be at least 0, whatever its name and wording.
-FoundCheck find_balance_check(Attachment* policy, const char* probe) {
-  const Query* query = pg::query_of(pg::prepare(probe, 0, nullptr, policy->owner));
-  List* wanted = conditions_of(query->jointree->quals, true);
-
-  FoundCheck found;
-  const Relation relation = table_open(policy->users, AccessShareLock);
-  const TupleConstr* constraints = RelationGetDescr(relation)->constr;
-  for (int i = 0; constraints != nullptr && i < constraints->num_check; ++i) {
-    const ConstrCheck& check = constraints->check[i];
-    List* stated = conditions_of(static_cast<Node*>(stringToNode(check.ccbin)), true);
-    if (!predicate_implied_by(wanted, stated, true)) continue;
-    const bool sound = check.ccvalid && pg::check_is_enforced(check);
-    if (found.state != GuardState::ok) {
-      found = {pstrdup(check.ccname), sound ? GuardState::ok : GuardState::invalid};
-    }
-  }
-  table_close(relation, AccessShareLock);
-  return found;
 }
 
 // Whether a foreign key of the enrollments leads to the table that a transaction may defer.
@@ -129,6 +71,70 @@ Oid trigger_function(const Home& home, const char* name) {
                          PointerGetDatum(none), ObjectIdGetDatum(home.schema));
 }
 
+// A trigger guards where its definition is ours, be its name whatever it likes: no condition, no
+// column list, and switched on for ordinary sessions. A second one would count every row twice.
+FoundTrigger find_trigger(const Relation relation, Oid function, const TriggerKind& kind) {
+  const TriggerDesc* triggers = relation->trigdesc;
+  FoundTrigger found;
+  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
+    const Trigger& trigger = triggers->triggers[i];
+    if (trigger.tgfoid != function || (trigger.tgtype & kind.type) == 0) continue;
+    const bool another = found.state != GuardState::missing;
+    found.name = pstrdup(trigger.tgname);
+    const bool whole = trigger.tgtype == kind.type && trigger.tgqual == nullptr &&
+                       trigger.tgnattr == 0 && (trigger.tgoldtable != nullptr) == kind.wants_old &&
+                       (trigger.tgnewtable != nullptr) == kind.wants_new;
+    const bool on =
+        trigger.tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger.tgenabled == TRIGGER_FIRES_ALWAYS;
+    found.state = on ? GuardState::ok : GuardState::disabled;
+    if (another || !whole) found.state = GuardState::invalid;
+    if (found.state == GuardState::invalid) break;
+  }
+  return found;
+}
+
+FoundIndex find_unique_index(Oid table, const AttrNumber* columns, int count, List* conditions,
+                             const char* preferred) {
+  FoundIndex found;
+  const Relation relation = table_open(table, AccessShareLock);
+  ListCell* cell;
+  foreach (cell, RelationGetIndexList(relation)) {
+    const Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+    const Form_pg_index form = index->rd_index;
+    List* predicate = RelationGetIndexPredicate(index);
+    const bool fits = form->indisunique && covers_exactly(form, columns, count) &&
+                      predicate_implied_by(conditions, predicate, false) &&
+                      predicate_implied_by(predicate, conditions, false);
+    const bool sound = form->indisvalid && form->indisready && form->indimmediate;
+    const bool named =
+        preferred != nullptr && strcmp(RelationGetRelationName(index), preferred) == 0;
+    if (fits && (found.state != GuardState::ok || (sound && named))) {
+      found = {RelationGetRelid(index), sound ? GuardState::ok : GuardState::invalid};
+    }
+    index_close(index, AccessShareLock);
+  }
+  table_close(relation, AccessShareLock);
+  return found;
+}
+
+FoundCheck find_check(Oid table, List* wanted, const char* preferred) {
+  FoundCheck found;
+  const Relation relation = table_open(table, AccessShareLock);
+  const TupleConstr* constraints = RelationGetDescr(relation)->constr;
+  for (int i = 0; constraints != nullptr && i < constraints->num_check; ++i) {
+    const ConstrCheck& check = constraints->check[i];
+    List* stated = conditions_of(static_cast<Node*>(stringToNode(check.ccbin)), true);
+    if (!predicate_implied_by(wanted, stated, true)) continue;
+    const bool sound = check.ccvalid && pg::check_is_enforced(check);
+    const bool named = preferred != nullptr && strcmp(check.ccname, preferred) == 0;
+    if (found.state != GuardState::ok || (sound && named)) {
+      found = {pstrdup(check.ccname), sound ? GuardState::ok : GuardState::invalid};
+    }
+  }
+  table_close(relation, AccessShareLock);
+  return found;
+}
+
 List* conditions_of(Node* expression, bool is_check) {
   Node* node = eval_const_expressions(nullptr, static_cast<Node*>(copyObjectImpl(expression)));
   node = reinterpret_cast<Node*>(canonicalize_qual(reinterpret_cast<Expr*>(node), is_check));
@@ -137,39 +143,100 @@ List* conditions_of(Node* expression, bool is_check) {
 
 void inspect_guards(Attachment* policy, const PolicyTexts& texts) {
   const AttrNumber pair[] = {policy->enrollments_user, policy->enrollments_tournament};
-  const FoundIndex index = find_unique_index(policy->enrollments, pair, 2, policy->active);
+  const FoundIndex index = find_unique_index(policy->enrollments, pair, 2, policy->active, nullptr);
   policy->active_index_name = OidIsValid(index.oid) ? get_rel_name(index.oid) : active_index_name;
   policy->guards[0] = {policy->active_index_name, policy->enrollments, index.state};
 
-  const FoundCheck check = find_balance_check(policy, texts[PolicyText::balance_probe]);
+  const Query* balance =
+      pg::query_of(pg::prepare(texts[PolicyText::balance_probe], 0, nullptr, policy->owner));
+  List* wanted = conditions_of(balance->jointree->quals, true);
+  const FoundCheck check = find_check(policy->users, wanted, nullptr);
   policy->balance_check_name = check.name != nullptr ? check.name : balance_check_name;
   policy->guards[1] = {policy->balance_check_name, policy->users, check.state};
 
   const char* key_name = texts[PolicyText::ledger_idempotency_key];
   const AttrNumber key[] = {get_attnum(policy->ledger, key_name)};
-  const FoundIndex unique = find_unique_index(policy->ledger, key, 1, NIL);
+  const FoundIndex unique = find_unique_index(policy->ledger, key, 1, NIL, nullptr);
   const char* unique_name = OidIsValid(unique.oid) ? get_rel_name(unique.oid) : key_name;
   policy->guards[2] = {unique_name, policy->ledger, unique.state};
 
-  inspect_triggers(policy, policy->enrollments, "enroll_door", door_names, &policy->guards[3]);
-  inspect_triggers(policy, policy->tournaments, "enroll_gate", gate_names, &policy->guards[7]);
+  inspect_triggers(policy->home, policy->enrollments, "enroll_door", door_names,
+                   &policy->guards[3]);
+  inspect_gates(policy, &policy->guards[7]);
   policy->users_deferrable = has_deferrable_key(policy->enrollments, policy->users);
   policy->tournaments_deferrable = has_deferrable_key(policy->enrollments, policy->tournaments);
   policy->users_triggered = has_before_update(policy->users);
 }
 
-void refuse_open_schema(Oid schema, Oid owner) {
+List* triggers_on(const Home& home, Oid table, const char* function) {
+  if (get_rel_name(table) == nullptr) return NIL;
+  const Oid wanted = trigger_function(home, function);
+  List* found = NIL;
+  ListCell* cell;
+  foreach (cell, find_all_inheritors(table, AccessShareLock, nullptr)) {
+    const Relation relation = table_open(lfirst_oid(cell), AccessShareLock);
+    const TriggerDesc* triggers = relation->trigdesc;
+    for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
+      if (triggers->triggers[i].tgfoid != wanted) continue;
+      auto* trigger = static_cast<TriggerOn*>(palloc(sizeof(TriggerOn)));
+      *trigger = {RelationGetRelid(relation), pstrdup(triggers->triggers[i].tgname)};
+      found = lappend(found, trigger);
+    }
+    table_close(relation, AccessShareLock);
+  }
+  return found;
+}
+
+bool serves_another(const Home& home, const char* policy, Oid table) {
+  ListCell* cell;
+  foreach (cell, stored_policies(home)) {
+    const auto* other = static_cast<const StoredPolicy*>(lfirst(cell));
+    if (strcmp(other->name, policy) == 0) continue;
+    if (other->tournaments == table || list_member_oid(other->watched, table)) return true;
+  }
+  return false;
+}
+
+const char* heir_of_check(const Home& home, const char* policy, Oid users, const char* balance) {
+  ListCell* cell;
+  foreach (cell, stored_policies(home)) {
+    const auto* other = static_cast<const StoredPolicy*>(lfirst(cell));
+    if (strcmp(other->name, policy) == 0 || other->users != users ||
+        other->built_check != nullptr) {
+      continue;
+    }
+    const PolicyTexts texts = policy_texts(other->document, {"users", "enrollments"});
+    if (strcmp(texts[PolicyText::users_balance], balance) == 0) return other->name;
+  }
+  return nullptr;
+}
+
+List* creators_in(Oid schema, Oid owner) {
   Oid types[] = {OIDOID, OIDOID};
-  Datum values[] = {ObjectIdGetDatum(schema), ObjectIdGetDatum(owner)};
-  const pg::Rows open = pg::query(
-      "SELECT FROM pg_catalog.pg_namespace AS n CROSS JOIN LATERAL (SELECT n.nspowner UNION ALL "
+  SPIPlanPtr plan = pg::prepare(
+      "SELECT DISTINCT COALESCE(pg_catalog.quote_ident(r.rolname), 'PUBLIC') FROM "
+      "pg_catalog.pg_namespace AS n CROSS JOIN LATERAL (SELECT n.nspowner UNION ALL "
       "SELECT a.grantee FROM pg_catalog.aclexplode(n.nspacl) AS a WHERE a.privilege_type "
       "OPERATOR(pg_catalog.=) 'CREATE') AS c(creator) LEFT JOIN pg_catalog.pg_roles AS r ON "
       "r.oid OPERATOR(pg_catalog.=) c.creator WHERE n.oid OPERATOR(pg_catalog.=) $1 AND "
       "c.creator OPERATOR(pg_catalog.<>) $2 AND r.rolsuper IS NOT TRUE AND "
-      "(r.rolname OPERATOR(pg_catalog.=) 'pg_database_owner') IS NOT TRUE",
-      2, types, values);
-  if (open.empty()) return;
+      "(r.rolname OPERATOR(pg_catalog.=) 'pg_database_owner') IS NOT TRUE ORDER BY 1",
+      2, types, InvalidOid);
+  // As it is now: a transaction's older snapshot does not know who was let in since.
+  const Snapshot snapshot = pg::fresh_snapshot(GetCurrentCommandId(false));
+  const pg::Rows rows = pg::read(
+      plan, InvalidOid, {{pg::value(ObjectIdGetDatum(schema)), pg::value(ObjectIdGetDatum(owner))}},
+      snapshot);
+  UnregisterSnapshot(snapshot);
+  List* names = NIL;
+  for (uint64 row = 0; row < rows.count(); ++row) {
+    names = lappend(names, TextDatumGetCString(rows.at(row, 1).datum));
+  }
+  return names;
+}
+
+void refuse_open_schema(Oid schema, Oid owner) {
+  if (creators_in(schema, owner) == NIL) return;
   const char* name = get_namespace_name(schema);
   ereport(ERROR,
           (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -189,9 +256,31 @@ struct Visit {
   void* state;
 };
 
+// A statement on a partition fires the partition's own triggers. Only those that are not sound are
+// shown: what goes through the whole table is guarded without them.
+void visit_partitions(const Visit& visit, Oid table, const char* function,
+                      const char* const (&names)[4]) {
+  ListCell* cell;
+  foreach (cell, find_all_inheritors(table, AccessShareLock, nullptr)) {
+    if (lfirst_oid(cell) == table) continue;
+    Guard guards[4];
+    inspect_triggers(visit.home, lfirst_oid(cell), function, names, guards);
+    for (const Guard& guard : guards) {
+      if (guard.state != GuardState::ok) visit.visit(visit.state, guard);
+    }
+  }
+}
+
 bool visit_loaded(const Visit& visit) {
   const Entered entered = enter(visit.home, visit.policy, Access::read);
-  for (const Guard& guard : entered.policy->guards) visit.visit(visit.state, guard);
+  const Attachment* policy = entered.policy;
+  for (const Guard& guard : policy->guards) visit.visit(visit.state, guard);
+  visit_partitions(visit, policy->enrollments, "enroll_door", door_names);
+  visit_partitions(visit, policy->tournaments, "enroll_gate", gate_names);
+  ListCell* cell;
+  foreach (cell, policy->watched_tables) {
+    visit_partitions(visit, lfirst_oid(cell), "enroll_gate", gate_names);
+  }
   leave(entered);
   return true;
 }

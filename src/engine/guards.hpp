@@ -31,6 +31,30 @@ inline constexpr TriggerKind trigger_kinds[] = {
 
 Oid trigger_function(const Home& home, const char* name);
 
+// The trigger of the relation that runs the function for that event.
+struct FoundTrigger {
+  const char* name = nullptr;
+  GuardState state = GuardState::missing;
+};
+FoundTrigger find_trigger(Relation relation, Oid function, const TriggerKind& kind);
+
+// The unique index on just these columns whose predicate says the same as the conditions. A sound
+// one is preferred, and among the sound the one of that name.
+struct FoundIndex {
+  Oid oid = InvalidOid;
+  GuardState state = GuardState::missing;
+};
+FoundIndex find_unique_index(Oid table, const AttrNumber* columns, int count, List* conditions,
+                             const char* preferred);
+
+// A check of the table's that implies what is wanted, whatever its name and wording. A sound one is
+// preferred, and among the sound the one of that name.
+struct FoundCheck {
+  const char* name = nullptr;
+  GuardState state = GuardState::missing;
+};
+FoundCheck find_check(Oid table, List* wanted, const char* preferred);
+
 // An expression of the catalogs' parser in the form that the planner compares: a list of
 // conditions, constants folded. NULL counts as true where it is a check.
 List* conditions_of(Node* expression, bool is_check);
@@ -42,8 +66,28 @@ void inspect_guards(Attachment* policy, const PolicyTexts& texts);
 void visit_guards(const Home& home, const char* policy, void (*visit)(void* state, const Guard&),
                   void* state);
 
+// A trigger that runs one of our functions.
+struct TriggerOn {
+  Oid table;
+  const char* name;
+};
+
+// Those that run this function on a table and its partitions, as a list of TriggerOn. None where
+// the table is gone.
+List* triggers_on(const Home& home, Oid table, const char* function);
+
+// Whether another policy than this needs the gates of the table.
+bool serves_another(const Home& home, const char* policy, Oid table);
+
+// Another policy that relies on a check which attaching this one built; null where none does.
+const char* heir_of_check(const Home& home, const char* policy, Oid users, const char* balance);
+
+// The roles other than the owner that may create in the schema, as GRANT names them. Superusers and
+// the database's owner are trusted.
+List* creators_in(Oid schema, Oid owner);
+
 // Raises 42501 where others than the owner may create in the schema: an object of theirs could
-// slip under an expression of the policy. Superusers and the database's owner are trusted.
+// slip under an expression of the policy.
 void refuse_open_schema(Oid schema, Oid owner);
 
 }  // namespace pg_enroll::engine

@@ -53,7 +53,14 @@ std::size_t* first_equals(const char* const* texts, std::size_t count) {
 
 class Round {
  public:
-  Round(ManyCall& call, Entry* entries) : call_(call), entries_(entries) {}
+  Round(ManyCall& call, Entry* entries)
+      : call_(call),
+        entries_(entries),
+        kept_away_(array_of<bool>(call.count)),
+        hidden_(array_of<bool>(call.count)) {
+    std::fill(kept_away_, kept_away_ + call.count, false);
+    std::fill(hidden_, hidden_ + call.count, false);
+  }
 
   void read_all(Snapshot snapshot) {
     for (std::size_t i = 0; i < call_.count; ++i) entries_[i] = Entry{};
@@ -69,6 +76,8 @@ class Round {
     return nullptr;
   }
 
+  int inserts_short() const { return inserts_short_; }
+
   std::size_t takers() const {
     std::size_t count = 0;
     for (std::size_t i = 0; i < call_.count; ++i) count += entries_[i].takes_part() ? 1 : 0;
@@ -78,7 +87,12 @@ class Round {
   // The steps 2 to 5 for all who take part. False where any fell short.
   bool operator()() {
     collect();
-    return lock_accounts() && debit() && insert() && write_ledger();
+    if (!lock_accounts() || !debit() || !place() || !write_ledger()) return false;
+    for (std::size_t k = 0; k < count_; ++k) {
+      follow_up(call_.policy, call_.policy->on_enroll, users_[k], call_.tournament,
+                enrollments_[k]);
+    }
+    return true;
   }
 
  private:
@@ -128,8 +142,9 @@ class Round {
     seat_ = read_seat(call_.policy, call_.tournament_text, snapshot);
     for (uint64 row = 0; row < rows.count(); ++row) {
       const std::size_t i = ordinal_of(rows, row);
-      entries_[i].reading = reading_of(rows, row, 2, call_.memory);
+      entries_[i].reading = reading_of(call_.policy, rows, row, 2, call_.memory);
       entries_[i].reading.seat = seat_;
+      if (hidden_[i]) entries_[i].reading.facts.already_enrolled = true;
     }
   }
 
@@ -158,8 +173,9 @@ class Round {
         entry.reading.facts.already_enrolled = true;
       }
       entry.reading.seat.taken += taken;
-      const std::optional<Outcome> outcome = judge_reading(
-          call_.policy, call_.tournament, entry.reading, call_.max_price, PriceRule::payable);
+      const std::optional<Outcome> outcome =
+          judge_reading(call_.policy, call_.users[i], call_.tournament, entry.reading,
+                        call_.max_price, PriceRule::payable);
       if (outcome) {
         reject_entry(call_, entry, i, *outcome);
         continue;
@@ -245,45 +261,136 @@ class Round {
     return complete(rows.count(), paying, call_.policy->users);
   }
 
-  // Rows come back in the order of the users, less those that met a rival.
-  void keep_enrollments(const pg::Rows& rows) {
-    enrollments_ = array_of<Datum>(count_);
-    std::size_t member = 0;
-    for (uint64 row = 0; row < rows.count(); ++row, ++member) {
+  // One statement's part of the rows: those of the members whose withdrawn row becomes active
+  // again, or those that get a new one.
+  struct Part {
+    std::size_t* members;
+    Datum* users;
+    Datum* withdrawn;
+    std::size_t count = 0;
+  };
+
+  Part part(bool reactivated) const {
+    Part part{array_of<std::size_t>(count_), array_of<Datum>(count_), array_of<Datum>(count_)};
+    for (std::size_t k = 0; k < count_; ++k) {
+      const pg::Value withdrawn = entries_[members_[k]].reading.withdrawn;
+      if (withdrawn.null == reactivated) continue;
+      part.members[part.count] = k;
+      part.users[part.count] = users_[k];
+      part.withdrawn[part.count++] = withdrawn.datum;
+    }
+    return part;
+  }
+
+  // Every row comes with its user, in whatever order the statement met them.
+  void keep_enrollments(const pg::Rows& rows, const Part& part) {
+    const pg::KeyType& type = call_.policy->user_key;
+    auto* order = array_of<std::size_t>(part.count);
+    for (std::size_t i = 0; i < part.count; ++i) order[i] = i;
+    const auto before = [&](std::size_t a, Datum user) {
+      return pg::compare_images(type, part.users[a], user) < 0;
+    };
+    std::sort(order, order + part.count,
+              [&](std::size_t a, std::size_t b) { return before(a, part.users[b]); });
+    for (uint64 row = 0; row < rows.count(); ++row) {
       const pg::Value user = rows.at(row, 3);
-      while (member < count_ &&
-             (user.null || !pg::same_key(call_.policy->user_key, user.datum, users_[member]))) {
-        ++member;
-      }
-      if (member == count_ || !pg::as_bool(rows.at(row, 2))) {
-        raise_row_changed(call_.policy->enrollments);
-      }
-      enrollments_[member] = rows.keep(row, 1, call_.memory).datum;
+      const std::size_t* found =
+          user.null ? order + part.count
+                    : std::lower_bound(order, order + part.count, user.datum, before);
+      const bool known = found != order + part.count &&
+                         pg::same_key(type, part.users[*found], user.datum) &&
+                         pg::as_bool(rows.at(row, 2));
+      if (!known) raise_row_changed(call_.policy->enrollments);
+      enrollments_[part.members[*found]] = rows.keep(row, 1, call_.memory).datum;
+      kept_away_[members_[part.members[*found]]] = false;
     }
   }
 
-  bool insert() {
+  bool place() {
+    enrollments_ = array_of<Datum>(count_);
+    const Part again = part(true);
+    const Part anew = part(false);
+    return write_unless_duplicate([&] {
+      // The seats go in one claim, with the last of the rows.
+      const bool last = anew.count == 0;
+      return write(Expected::reactivations, again, last ? count_ : 0) &&
+             (last || write(Expected::enrollments, anew, count_));
+    });
+  }
+
+  bool names_index() const { return inserts_short_ >= most_duplicates; }
+
+  template <typename Write>
+  bool write_unless_duplicate(Write write) {
+    bool all = false;
+    refused_ = false;
+    auto write_rows = [&] {
+      all = write();
+      return true;
+    };
+    if (names_index()) {
+      // Those enrollments are there, yet the caller's row security hides them.
+      if (!pg::meets_no_duplicate(write_rows, active_key(call_.policy))) {
+        for (std::size_t i = 0; i < call_.count; ++i) hidden_[i] = hidden_[i] || kept_away_[i];
+      }
+    } else {
+      std::fill(kept_away_, kept_away_ + call_.count, false);
+      if (call_.policy->lists.reactivates) {
+        pg::meets_no_duplicate(write_rows, any_key(call_.policy));
+      } else {
+        write_rows();
+      }
+    }
+    if (!all && !refused_) ++inserts_short_;
+    return all;
+  }
+
+  bool write(Expected expected, const Part& part, std::size_t seats) {
+    if (part.count == 0) return true;
     Frame frame{};
     frame.policy = call_.policy;
-    frame.expected = Expected::enrollments;
-    frame.users = users_;
-    frame.count = count_;
+    frame.expected = expected;
+    frame.users = part.users;
+    frame.count = part.count;
+    frame.seats = seats;
     frame.tournament = call_.tournament;
     frame.tournament_text = call_.tournament_text;
     frame.start = call_.start;
     frame.epoch = seat_.epoch;
     frame.capacity = entries_[members_[0]].reading.capacity;
     push_frame(frame);
-    const pg::Rows rows = run(call_.policy, Statement::insert_enrollment_many,
-                              {{user_array_, pg::value(call_.tournament)}});
+    const pg::Rows rows = write_rows(expected, part);
     frame = pop_frame();
     require_unchanged(frame);
-    if (frame.refusal) return complete(0, count_, InvalidOid);
-    keep_enrollments(rows);
-    if (!complete(rows.count(), count_, call_.policy->enrollments)) return false;
+    refused_ = frame.refusal.has_value();
+    if (refused_) return complete(0, part.count, InvalidOid);
+    const bool inserts = expected == Expected::enrollments;
+    for (std::size_t i = 0; inserts && i < part.count; ++i) {
+      kept_away_[members_[part.members[i]]] = true;
+    }
+    keep_enrollments(rows, part);
+    // A row that an insert has not brought may be there already, out of sight.
+    const Oid table = inserts && !names_index() ? InvalidOid : call_.policy->enrollments;
+    if (!complete(rows.count(), part.count, table)) return false;
     require_passed(frame);
     seats_left_ = frame.seats_left;
     return true;
+  }
+
+  pg::Rows write_rows(Expected expected, const Part& part) {
+    const pg::Value users =
+        pg::value(pg::key_array(call_.policy->user_key, part.users, part.count));
+    const pg::Value tournament = pg::value(call_.tournament);
+    if (expected == Expected::enrollments) {
+      return run(call_.policy,
+                 names_index() ? Statement::insert_enrollment_many_or_fail
+                               : Statement::insert_enrollment_many,
+                 {{users, tournament}});
+    }
+    const pg::Value withdrawn =
+        pg::value(pg::key_array(call_.policy->enrollment_key, part.withdrawn, part.count));
+    return run(call_.policy, Statement::reactivate_enrollment_many,
+               {{users, tournament, withdrawn}});
   }
 
   bool write_ledger() {
@@ -328,6 +435,10 @@ class Round {
   const std::size_t* members_before_ = nullptr;
   std::size_t count_before_ = 0;
   Oid fell_short_ = InvalidOid;
+  bool refused_ = false;   // the last write found no seats
+  int inserts_short_ = 0;  // rounds in which new enrollments did not all come
+  bool* kept_away_;        // whose did not come; like hidden_, by input position
+  bool* hidden_;           // who has one that no look shows
 };
 
 Receipt receipt_of(const Entry* entries, std::size_t i) {
@@ -355,6 +466,19 @@ Receipt* receipts_of(const ManyCall& call, const Entry* entries) {
 
 }  // namespace
 
+Receipt* answer_busy(const ManyCall& call, const char* policy) {
+  auto* receipts = array_of<Receipt>(call.count);
+  Call one;
+  one.policy = call.policy;
+  one.tournament = call.tournament;
+  one.tournament_text = call.tournament_text;
+  for (std::size_t i = 0; i < call.count; ++i) {
+    if (call.tournament_text != nullptr) one.user = call.users[i];
+    receipts[i] = reject(Outcome::busy, facts_of_busy(one, policy), call.raises);
+  }
+  return receipts;
+}
+
 Receipt* enroll_many(ManyCall& call) {
   call.start = begin_call();
   auto* entries = array_of<Entry>(call.count);
@@ -368,7 +492,9 @@ Receipt* enroll_many(ManyCall& call) {
       raise_rejection(rejected->rejection->outcome, rejected->rejection->facts);
     }
     if (round.takers() == 0 || pg::in_subtransaction(round)) break;
-    if (IsolationUsesXactSnapshot() && rounds > 0) pg::raise_serialization_failure();
+    // In one snapshot a second look explains a rival, but not a duplicate out of its sight.
+    if (IsolationUsesXactSnapshot() && rounds > round.inserts_short())
+      pg::raise_serialization_failure();
     if (rounds == most_rounds) {
       if (call.raises) {
         raise_rejection(Outcome::busy, facts_about(call.policy, std::nullopt, call.tournament));

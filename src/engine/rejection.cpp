@@ -110,11 +110,12 @@ const char* facts_json(const Facts& facts) {
   StringInfoData json;
   initStringInfo(&json);
   appendStringInfoChar(&json, '{');
-  append_text(&json, "policy", facts.policy->name);
+  append_text(&json, "policy", facts.policy_name);
   if (facts.user) append_key(&json, "user", facts.policy->user_key, *facts.user);
   if (facts.tournament) {
     append_key(&json, "tournament", facts.policy->tournament_key, *facts.tournament);
   }
+  if (facts.rule != nullptr) append_text(&json, "rule", facts.rule->name);
   append_number(&json, "capacity", facts.capacity);
   append_number(&json, "count", facts.count);
   if (!facts.price.null) {
@@ -135,9 +136,10 @@ const char* facts_json(const Facts& facts) {
 void raise_rejection(Outcome outcome, const Facts& facts) {
   const rules::Contract contract = rules::contract(outcome);
   pg::Report report{contract.sqlstate.data(), contract.message.data()};
+  if (facts.rule != nullptr && facts.rule->message != nullptr) report.message = facts.rule->message;
   report.detail = facts_json(facts);
   report.hint = hint_of(outcome);
-  set_place(report, outcome, *facts.policy);
+  if (facts.policy != nullptr) set_place(report, outcome, *facts.policy);
   pg::raise(report);
 }
 

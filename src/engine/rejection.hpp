@@ -8,10 +8,12 @@ namespace pg_enroll::engine {
 
 // The facts of one call, as far as they are known and apply.
 struct Facts {
-  const Attachment* policy = nullptr;
+  const Attachment* policy = nullptr;  // null where the call ended before it was looked at
+  const char* policy_name = nullptr;
   std::optional<Datum> user;
   std::optional<Datum> tournament;
   const char* guard = nullptr;
+  const PolicyRule* rule = nullptr;
   std::optional<int64> capacity;
   std::optional<int64> count;
   pg::Value price;
@@ -21,6 +23,7 @@ inline Facts facts_about(const Attachment* policy, std::optional<Datum> user,
                          std::optional<Datum> tournament) {
   Facts facts;
   facts.policy = policy;
+  facts.policy_name = policy->name;
   facts.user = user;
   facts.tournament = tournament;
   return facts;

@@ -94,10 +94,24 @@ std::optional<Seat> return_seats(Attachment* policy, const char* tournament, int
           {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count)}}));
 }
 
-void open_seats(Attachment* policy, const char* const* tournaments, std::size_t count) {
-  run(policy, Statement::seat_open,
-      {{pg::text_value(policy->name), pg::value(pg::text_array(tournaments, count)),
-        pg::bigint(epoch_floor())}});
+pg::Items<const char*> open_seats(Attachment* policy, const char* const* tournaments,
+                                  std::size_t count) {
+  pg::Items<const char*> opened;
+  if (count == 0) return opened;
+  const pg::Rows rows =
+      run(policy, Statement::seat_open,
+          {{pg::text_value(policy->name), pg::value(pg::text_array(tournaments, count)),
+            pg::bigint(epoch_floor())}});
+  for (uint64 row = 0; row < rows.count(); ++row) {
+    opened.add(TextDatumGetCString(rows.at(row, 1).datum));
+  }
+  return opened;
+}
+
+void remove_seats(Attachment* policy, const char* const* tournaments, std::size_t count) {
+  if (count == 0) return;
+  run_fresh(policy, Statement::seat_remove,
+            {{pg::text_value(policy->name), pg::value(pg::text_array(tournaments, count))}});
 }
 
 bool open_taken_seats(Attachment* policy, const char* tournament, int64 taken,
@@ -109,32 +123,63 @@ bool open_taken_seats(Attachment* policy, const char* tournament, int64 taken,
   return !rows.empty();
 }
 
-void reallot(Attachment* policy, const Datum* tournaments, std::size_t count) {
-  auto** texts = pg::array_of<const char*>(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    texts[i] = pg::key_text(policy->tournament_key, tournaments[i]);
+void reallot(Attachment* policy, const Datum* named, std::size_t named_count, Absent absent) {
+  struct Tournament {
+    Datum key;
+    const char* text;
+  };
+  auto* list = pg::array_of<Tournament>(named_count);
+  for (std::size_t i = 0; i < named_count; ++i) {
+    list[i] = {named[i], pg::key_text(policy->tournament_key, named[i])};
   }
+  // Many rows of a watched table may name one tournament.
+  std::sort(list, list + named_count,
+            [](const Tournament& a, const Tournament& b) { return strcmp(a.text, b.text) < 0; });
+  Tournament* end = std::unique(
+      list, list + named_count,
+      [](const Tournament& a, const Tournament& b) { return strcmp(a.text, b.text) == 0; });
+  const auto count = static_cast<std::size_t>(end - list);
+  auto** texts = pg::array_of<const char*>(count);
+  for (std::size_t i = 0; i < count; ++i) texts[i] = list[i].text;
   const pg::Value name = pg::text_value(policy->name);
   const pg::Value epoch = pg::bigint(epoch_floor());
   run_fresh(policy, Statement::seat_lock, {{name, pg::value(pg::text_array(texts, count))}});
   for (std::size_t i = 0; i < count; ++i) {
-    pg::Rows rows = run_fresh(policy, Statement::read_tournament, {{pg::value(tournaments[i])}});
-    const std::optional<int64> capacity = rows.empty() ? 0 : pg::as_bigint(rows.at(0, 2));
+    pg::Rows rows = run_fresh(policy, Statement::read_tournament, {{pg::value(list[i].key)}});
+    const bool found = !rows.empty();
+    const std::optional<int64> capacity = found ? pg::as_bigint(rows.at(0, 2)) : 0;
     rows.release();
+    if (!found && absent == Absent::to_come) continue;
     run_fresh(policy, Statement::seat_allot,
               {{name, pg::text_value(texts[i]), pg::bigint(rules::allotment(capacity)),
                 pg::bigint(capacity), epoch}});
   }
 }
 
-void empty_seats(Attachment* policy) {
+namespace {
+
+void lock_all_seats(Attachment* policy) {
   run_fresh(policy, Statement::seat_lock_all, {{pg::text_value(policy->name)}});
+}
+
+}  // namespace
+
+void reallot_all(Attachment* policy) {
+  lock_all_seats(policy);
+  const pg::Rows rows = run_fresh(policy, Statement::list_tournaments, {});
+  auto* tournaments = pg::array_of<Datum>(rows.count());
+  for (uint64 row = 0; row < rows.count(); ++row) tournaments[row] = rows.at(row, 1).datum;
+  reallot(policy, tournaments, rows.count());
+}
+
+void empty_seats(Attachment* policy) {
+  lock_all_seats(policy);
   run_fresh(policy, Statement::seat_empty,
             {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
 }
 
 void close_seats(Attachment* policy) {
-  run_fresh(policy, Statement::seat_lock_all, {{pg::text_value(policy->name)}});
+  lock_all_seats(policy);
   run_fresh(policy, Statement::seat_close,
             {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
 }
@@ -164,8 +209,7 @@ class Correction {
               {{name, pg::value(pg::text_array(kept_, count_)),
                 pg::value(pg::bigint_array(taken_, count_)),
                 pg::value(pg::bigint_array(capacities_, count_)), pg::bigint(epoch_floor())}});
-    run_fresh(policy, Statement::seat_remove,
-              {{name, pg::value(pg::text_array(removed_, removed_count_))}});
+    remove_seats(policy, removed_, removed_count_);
   }
 
  private:
@@ -177,9 +221,9 @@ class Correction {
   std::size_t removed_count_ = 0;
 };
 
-void recount(Attachment* policy, void (*report)(void* state, const Recounted&), void* state) {
-  LockRelationOid(policy->tournaments, ShareRowExclusiveLock);
-  LockRelationOid(policy->enrollments, ShareRowExclusiveLock);
+namespace {
+
+void correct_seats(Attachment* policy, void (*report)(void* state, const Recounted&), void* state) {
   const pg::Rows counted = run_fresh(policy, Statement::count_enrollments, {});
   const pg::Rows changes = run_fresh(
       policy, Statement::seat_compare,
@@ -193,6 +237,35 @@ void recount(Attachment* policy, void (*report)(void* state, const Recounted&), 
     correction.add(TextDatumGetCString(tournament.datum), taken_after, changes.at(row, 6));
   }
   correction.write(policy);
+}
+
+void ignore(void* /*state*/, const Recounted& /*counter*/) {}
+
+void lock_out_writers(const Attachment* policy) {
+  for (int i = 0; i < policy->source_count; ++i) {
+    with_partitions(policy->sources[i].table, ShareRowExclusiveLock);
+  }
+  with_partitions(policy->enrollments, ShareRowExclusiveLock);
+}
+
+}  // namespace
+
+// The other partitions' writers go on: they are shut out by the counters that they need.
+void recount_taken(Attachment* policy) {
+  lock_all_seats(policy);
+  correct_seats(policy, ignore, nullptr);
+}
+
+void seed_seats(Attachment* policy) {
+  lock_out_writers(policy);
+  correct_seats(policy, ignore, nullptr);
+  run_fresh(policy, Statement::seat_renew,
+            {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});
+}
+
+void recount(Attachment* policy, void (*report)(void* state, const Recounted&), void* state) {
+  lock_out_writers(policy);
+  correct_seats(policy, report, state);
 }
 
 }  // namespace pg_enroll::engine

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/attachment.hpp"
+#include "pg/memory.hpp"
 #include "rules/seats.hpp"
 
 namespace pg_enroll::engine {
@@ -35,24 +36,38 @@ std::optional<Seat> claim_seats_as_read(Attachment* policy, const char* tourname
 std::optional<Seat> return_seats(Attachment* policy, const char* tournament, int64 count);
 
 // Opens counters for tournaments that have none yet, with no seat to give until they are allotted.
-void open_seats(Attachment* policy, const char* const* tournaments, std::size_t count);
+// Answers which had none.
+pg::Items<const char*> open_seats(Attachment* policy, const char* const* tournaments,
+                                  std::size_t count);
+
+void remove_seats(Attachment* policy, const char* const* tournaments, std::size_t count);
 
 // Opens a counter that starts with seats taken; false where somebody else opened it meanwhile.
 bool open_taken_seats(Attachment* policy, const char* tournament, int64 taken,
                       std::optional<int64> capacity);
 
 // Locks the counters of these tournaments, then evaluates their capacity in a snapshot taken
-// after, allots it and moves the epoch. A tournament that is gone is allotted 0.
-void reallot(Attachment* policy, const Datum* tournaments, std::size_t count);
+// after, allots it and moves the epoch. A tournament that is not there is allotted 0 where it is
+// gone, and nothing where it may be still to come.
+enum class Absent : std::uint8_t { gone, to_come };
+void reallot(Attachment* policy, const Datum* tournaments, std::size_t count,
+             Absent absent = Absent::gone);
 
-// After a TRUNCATE of the enrollments, of the tournaments.
+// The same for every tournament.
+void reallot_all(Attachment* policy);
+
+// After a TRUNCATE of the enrollments, of one of their partitions, of the tournaments.
 void empty_seats(Attachment* policy);
+void recount_taken(Attachment* policy);
 void close_seats(Attachment* policy);
 
 // One counter that a recount had to change. No value in taken_after: it was removed.
 struct Recounted {
   pg::Value tournament, taken_before, taken_after, allotted_before, allotted_after;
 };
+
+// Counts the rows of a policy that is being attached, and opens its counters. Every epoch moves.
+void seed_seats(Attachment* policy);
 
 // Counts all rows under locks that keep writers out, and sets the counters right.
 void recount(Attachment* policy, void (*report)(void* state, const Recounted&), void* state);

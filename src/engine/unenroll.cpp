@@ -17,6 +17,7 @@ struct Terms {
   pg::Value paid;
   pg::Value refund;
   pg::Value price;
+  const PolicyRule* broken_rule = nullptr;
 };
 
 std::optional<Outcome> look(Call& call, Snapshot snapshot, Terms& terms) {
@@ -30,7 +31,26 @@ std::optional<Outcome> look(Call& call, Snapshot snapshot, Terms& terms) {
   terms.refund = rows.keep(0, 6, call.memory);
   terms.price = rows.keep(0, 7, call.memory);
   terms.facts.enrolled = !terms.enrollment.null;
+  terms.broken_rule = rule_of(call.policy->lists.unenroll_rules, rows.at(0, 8));
+  terms.facts.rule_broken = terms.broken_rule != nullptr;
   return rules::judge(terms.facts);
+}
+
+Facts facts_of(const Call& call, const Terms& terms) {
+  Facts facts = facts_of(call);
+  facts.rule = terms.broken_rule;
+  return facts;
+}
+
+// What the ledger is told of the tournament's price of today, which plays no other part: NULL where
+// it is none that a balance could pay.
+pg::Value price_for_ledger(const Attachment* policy, pg::Value price) {
+  if (price.null || !Money(price.datum).is_finite()) return {};
+  const Money cost(price.datum);
+  if (!(cost.truncated(policy->balance_scale) == cost)) return {};
+  if (policy->balance_limit.null) return price;
+  const Money limit(policy->balance_limit.datum);
+  return cost < limit && -limit < cost ? price : pg::Value{};
 }
 
 // The policy's refund, held within 0 and what was paid. NULL is 0.
@@ -49,6 +69,13 @@ Money refund_of(const Attachment* policy, const Terms& terms) {
   return held;
 }
 
+// A refund that the balance cannot take would be lost.
+void require_refundable(const Call& call, pg::Value balance, Money refund) {
+  require_finite_balance(call.policy, call.user, balance);
+  if (!balance.null || refund == Money::zero()) return;
+  raise_unusable_balance(call.policy, call.user, "is NULL");
+}
+
 class Steps {
  public:
   explicit Steps(Call& call) : call_(call) { attempt.facts = facts_of(call); }
@@ -56,18 +83,25 @@ class Steps {
   Attempt attempt;
 
   // True where everything was done; what was written must be undone otherwise.
-  bool operator()() { return withdraw() && credit() && write_ledger(); }
+  bool operator()() {
+    if (!withdraw() || !credit() || !write_ledger()) return false;
+    follow_up(call_.policy, call_.policy->on_unenroll, call_.user, call_.tournament,
+              terms_.enrollment.datum);
+    return true;
+  }
 
  private:
   // A row stayed away. False where the call is to be answered, true where it is to try again.
   bool settle(Oid table, int times) {
     if (++call_.rounds > most_rounds) {
       attempt.rejection = Outcome::busy;
+      attempt.facts = facts_of(call_);
       return false;
     }
     const Snapshot snapshot = pg::fresh_snapshot(call_.start);
     attempt.rejection = look(call_, snapshot, terms_);
     UnregisterSnapshot(snapshot);
+    attempt.facts = facts_of(call_, terms_);
     if (attempt.rejection) return false;
     // In one snapshot the first read found what the write did not: no rival explains that.
     if (IsolationUsesXactSnapshot() || times > 2) raise_if_swallowed(table);
@@ -110,6 +144,7 @@ class Steps {
 
   bool credit() {
     const Money refund = refund_of(call_.policy, terms_);
+    require_refundable(call_, balance_, refund);
     attempt.receipt.outcome = Outcome::unenrolled;
     attempt.receipt.enrollment = terms_.enrollment;
     attempt.receipt.amount = refund.value();
@@ -127,10 +162,10 @@ class Steps {
   }
 
   bool write_ledger() {
-    const pg::Rows rows =
-        run(call_.policy, Statement::ledger_unenroll,
-            {{pg::value(call_.user), pg::value(call_.tournament), terms_.enrollment,
-              attempt.receipt.amount, balance_, call_.key, terms_.price, call_.reason}});
+    const pg::Rows rows = run(call_.policy, Statement::ledger_unenroll,
+                              {{pg::value(call_.user), pg::value(call_.tournament),
+                                terms_.enrollment, attempt.receipt.amount, balance_, call_.key,
+                                price_for_ledger(call_.policy, terms_.price), call_.reason}});
     if (!rows.empty()) return true;
     if (call_.key.null) raise_row_swallowed(call_.policy->ledger);
     attempt.key_taken = true;
@@ -149,7 +184,7 @@ Receipt unenroll(Call& call) {
     Terms terms;
     const std::optional<Outcome> outcome = look(call, snapshot, terms);
     if (!outcome) return std::nullopt;
-    return reject(*outcome, facts_of(call), call.raises);
+    return reject(*outcome, facts_of(call, terms), call.raises);
   };
   return carry_out(call, first_read, [&] { return Steps(call); });
 }
@@ -157,10 +192,11 @@ Receipt unenroll(Call& call) {
 Receipt quote_unenroll(Call& call) {
   Terms terms;
   const std::optional<Outcome> outcome = look(call, GetActiveSnapshot(), terms);
-  if (outcome) return reject(*outcome, facts_of(call), call.raises);
-  const Seat seat = read_seat(call.policy, call.tournament_text, GetActiveSnapshot());
-  if (!seat.found) raise_seat_missing(call.policy);
+  if (outcome) return reject(*outcome, facts_of(call, terms), call.raises);
   const Money refund = refund_of(call.policy, terms);
+  require_refundable(call, terms.balance, refund);
+  const Seat seat = read_seat(call.policy, call.tournament_text, GetActiveSnapshot());
+  if (!seat.found) raise_seat_not_seen(call.policy, call.tournament_text);
   Receipt receipt;
   receipt.outcome = Outcome::refundable;
   receipt.enrollment = terms.enrollment;

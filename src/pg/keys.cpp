@@ -62,7 +62,8 @@ KeyFamily family_of(Oid type) {
   }
 }
 
-KeyType key_type(Oid type) {
+KeyType key_type(Oid declared) {
+  const Oid type = getBaseType(declared);
   KeyType key;
   bool varies = false;
   key.type = type;
@@ -78,21 +79,45 @@ const char* key_text(const KeyType& type, Datum key) {
   return OidOutputFunctionCall(type.output, key);
 }
 
+int compare_images(const KeyType& type, Datum a, Datum b) {
+  if (type.by_value) return a < b ? -1 : static_cast<int>(a > b);
+  if (type.length > 0) {
+    return memcmp(DatumGetPointer(a), DatumGetPointer(b), static_cast<Size>(type.length));
+  }
+  const varlena* left = PG_DETOAST_DATUM_PACKED(a);
+  const varlena* right = PG_DETOAST_DATUM_PACKED(b);
+  const Size left_size = VARSIZE_ANY_EXHDR(left);
+  const Size right_size = VARSIZE_ANY_EXHDR(right);
+  if (left_size != right_size) return left_size < right_size ? -1 : 1;
+  return memcmp(VARDATA_ANY(left), VARDATA_ANY(right), left_size);
+}
+
 Datum copy_key(const KeyType& type, Datum key) {
   return datumCopy(key, type.by_value, type.length);
+}
+
+bool fits_key(const KeyType& type, Datum key) {
+  if (type.family != KeyFamily::integer) return true;
+  // Integers of every width are held sign-extended.
+  const auto number = static_cast<int64>(key);
+  return type.type == INT8OID ||
+         (type.type == INT4OID ? number >= PG_INT32_MIN && number <= PG_INT32_MAX
+                               : number >= PG_INT16_MIN && number <= PG_INT16_MAX);
+}
+
+void require_call_type(const KeyType& type, Oid call_type) {
+  if (call_type == TEXTOID || family_of(call_type) == type.family) return;
+  ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                  errmsg("keys of type %s do not fit this policy, whose key is of type %s",
+                         format_type_be(call_type), format_type_be(type.type)),
+                  errhint("Pass the keys as text, or as the type that the policy's tables use.")));
 }
 
 Datum key_from_call(const KeyType& type, Oid call_type, Datum key) {
   if (call_type == TEXTOID) {
     return OidInputFunctionCall(type.input, TextDatumGetCString(key), type.input_parameter, -1);
   }
-  if (family_of(call_type) != type.family) {
-    ereport(ERROR,
-            (errcode(ERRCODE_DATATYPE_MISMATCH),
-             errmsg("keys of type %s do not fit this policy, whose key is of type %s",
-                    format_type_be(call_type), format_type_be(type.type)),
-             errhint("Pass the keys as text, or as the type that the policy's tables use.")));
-  }
+  require_call_type(type, call_type);
   return type.family == KeyFamily::integer ? integer_key(type.type, DatumGetInt64(key)) : key;
 }
 

@@ -22,6 +22,7 @@ struct KeyType {
   KeyFamily family = KeyFamily::other;
 };
 
+// A domain counts as the type it is made of.
 KeyType key_type(Oid type);
 
 // The key's output text, palloc'd: what enroll_seat and the errors' details call it.
@@ -32,7 +33,17 @@ inline bool same_key(const KeyType& type, Datum a, Datum b) {
   return datum_image_eq(a, b, type.by_value, type.length);
 }
 
+// An order of images, such that those that are the same key come together: below 0, 0, above 0.
+int compare_images(const KeyType& type, Datum a, Datum b);
+
 Datum copy_key(const KeyType& type, Datum key);
+
+// Whether a key of the same family, be it of a wider integer type, has this type's range.
+bool fits_key(const KeyType& type, Datum key);
+
+// Raises 42804 unless a call that takes and returns keys of that type, bigint, uuid or text, can
+// speak of this one.
+void require_call_type(const KeyType& type, Oid call_type);
 
 // A caller's key, of type bigint, uuid or text, as the type of the table's column. Raises 42804
 // where the families differ, 22003 and 22P02 where the value does not fit.

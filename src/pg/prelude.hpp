@@ -19,14 +19,18 @@
 extern "C" {
 #include "postgres.h"
 
+#include "access/attmap.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tupconvert.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -42,6 +46,9 @@ extern "C" {
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parser.h"
+#include "pgtime.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -61,6 +68,8 @@ extern "C" {
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 }
 #pragma GCC diagnostic pop
@@ -92,12 +101,29 @@ inline bool walk_parts(Node* node, Walker walker, void* state) {
   return expression_tree_walker(node, unprototyped, state);
 }
 
+// The columns of one table by the numbers that another has for columns of their names.
+inline AttrMap* columns_by_name(Relation from, Relation to) {
+#if PG_VERSION_NUM < 160000
+  return build_attrmap_by_name(RelationGetDescr(from), RelationGetDescr(to));
+#else
+  return build_attrmap_by_name(RelationGetDescr(from), RelationGetDescr(to), false);
+#endif
+}
+
 inline Oid primary_key_index(Relation relation) {
 #if PG_VERSION_NUM < 180000
   return RelationGetPrimaryKeyIndex(relation);
 #else
   return RelationGetPrimaryKeyIndex(relation, false);
 #endif
+}
+
+inline bool is_not_null(Oid relation, AttrNumber column) {
+  const HeapTuple tuple = SearchSysCacheAttNum(relation, column);
+  const bool not_null =
+      HeapTupleIsValid(tuple) && reinterpret_cast<Form_pg_attribute>(GETSTRUCT(tuple))->attnotnull;
+  if (HeapTupleIsValid(tuple)) ReleaseSysCache(tuple);
+  return not_null;
 }
 
 inline bool check_is_enforced([[maybe_unused]] const ConstrCheck& check) {
@@ -116,15 +142,17 @@ inline bool owns_relation(Oid relation, Oid role) {
 #endif
 }
 
-inline void check_can_create_in(Oid schema, Oid role) {
+inline bool can_create_in(Oid schema, Oid role) {
 #if PG_VERSION_NUM < 160000
-  const AclResult result = pg_namespace_aclcheck(schema, role, ACL_CREATE);
+  return pg_namespace_aclcheck(schema, role, ACL_CREATE) == ACLCHECK_OK;
 #else
-  const AclResult result = object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE);
+  return object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE) == ACLCHECK_OK;
 #endif
-  if (result != ACLCHECK_OK) {
-    aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
-  }
+}
+
+inline void check_can_create_in(Oid schema, Oid role) {
+  if (can_create_in(schema, role)) return;
+  aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, get_namespace_name(schema));
 }
 
 }  // namespace pg_enroll::pg

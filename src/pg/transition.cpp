@@ -2,23 +2,34 @@
 
 namespace pg_enroll::pg {
 
-Transition::Transition(TriggerData* trigger)
-    : old_rows_(open(trigger->tg_oldtable, RelationGetDescr(trigger->tg_relation))),
-      new_rows_(open(trigger->tg_newtable, RelationGetDescr(trigger->tg_relation))) {}
+Transition::Transition(TriggerData* trigger, Oid root)
+    : description_(RelationGetDescr(trigger->tg_relation)) {
+  const TupleDesc stored = description_;
+  if (root != RelationGetRelid(trigger->tg_relation)) {
+    root_ = table_open(root, AccessShareLock);
+    description_ = RelationGetDescr(root_);
+    map_ = convert_tuples_by_name(stored, description_);
+  }
+  old_rows_ = open(trigger->tg_oldtable, stored);
+  new_rows_ = open(trigger->tg_newtable, stored);
+}
 
-Transition::Reader Transition::open(Tuplestorestate* rows, TupleDesc description) {
+Transition::Reader Transition::open(Tuplestorestate* rows, TupleDesc stored) const {
   if (rows == nullptr) return {};
   const int pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
   tuplestore_select_read_pointer(rows, pointer);
   tuplestore_rescan(rows);
-  return {rows, pointer, MakeSingleTupleTableSlot(description, &TTSOpsMinimalTuple)};
+  return {rows, pointer, MakeSingleTupleTableSlot(stored, &TTSOpsMinimalTuple),
+          map_ == nullptr ? nullptr : MakeSingleTupleTableSlot(description_, &TTSOpsVirtual)};
 }
 
-TupleTableSlot* Transition::read(const Reader& reader) {
+TupleTableSlot* Transition::read(const Reader& reader) const {
   if (reader.rows == nullptr) return nullptr;
   tuplestore_select_read_pointer(reader.rows, reader.pointer);
   const bool found = tuplestore_gettupleslot(reader.rows, true, false, reader.slot);
-  return found ? reader.slot : nullptr;
+  if (!found) return nullptr;
+  return map_ == nullptr ? reader.slot
+                         : execute_attr_map_slot(map_->attrMap, reader.slot, reader.as_root);
 }
 
 bool Transition::next() {
@@ -31,7 +42,10 @@ bool Transition::next() {
 void Transition::close() {
   for (const Reader& reader : {old_rows_, new_rows_}) {
     if (reader.slot != nullptr) ExecDropSingleTupleTableSlot(reader.slot);
+    if (reader.as_root != nullptr) ExecDropSingleTupleTableSlot(reader.as_root);
   }
+  if (map_ != nullptr) free_conversion_map(map_);
+  if (root_ != nullptr) table_close(root_, NoLock);
 }
 
 void require_statement_trigger(TriggerData* trigger) {

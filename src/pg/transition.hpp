@@ -7,10 +7,14 @@
 namespace pg_enroll::pg {
 
 // Reads the old and the new rows of a trigger in step, as an UPDATE brings them; an INSERT has no
-// old rows, a DELETE no new ones. Several readers do not disturb one another.
+// old rows, a DELETE no new ones. Several readers do not disturb one another. Rows of a partition
+// are shown as rows of the root it belongs to, whose columns may stand in another order.
 class Transition {
  public:
-  explicit Transition(TriggerData* trigger);
+  Transition(TriggerData* trigger, Oid root);
+
+  // What the rows look like.
+  TupleDesc description() const { return description_; }
 
   // The next pair, valid until the call after; false at the end. Either row may be null.
   bool next();
@@ -24,10 +28,14 @@ class Transition {
     Tuplestorestate* rows;
     int pointer;
     TupleTableSlot* slot;
+    TupleTableSlot* as_root;  // null: the row is shown as it is
   };
-  static Reader open(Tuplestorestate* rows, TupleDesc description);
-  static TupleTableSlot* read(const Reader& reader);
+  Reader open(Tuplestorestate* rows, TupleDesc stored) const;
+  TupleTableSlot* read(const Reader& reader) const;
 
+  Relation root_ = nullptr;  // open, where it is not the table that fires
+  TupleDesc description_;
+  TupleConversionMap* map_ = nullptr;
   Reader old_rows_;
   Reader new_rows_;
 };

@@ -87,6 +87,7 @@ struct EnrollFacts {
   bool user_found = false;
   bool open = false;
   bool already_enrolled = false;
+  bool rule_broken = false;
   bool seat_free = false;
   bool price_above_maximum = false;
   bool balance_too_low = false;
@@ -98,6 +99,7 @@ constexpr std::optional<Outcome> judge(const EnrollFacts& facts) noexcept {
   if (!facts.user_found) return Outcome::user_not_found;
   if (!facts.open) return Outcome::not_open;
   if (facts.already_enrolled) return Outcome::already_enrolled;
+  if (facts.rule_broken) return Outcome::not_eligible;
   if (!facts.seat_free) return Outcome::full;
   if (facts.price_above_maximum) return Outcome::price_changed;
   if (facts.balance_too_low) return Outcome::insufficient_credits;
@@ -108,12 +110,14 @@ struct UnenrollFacts {
   bool tournament_found = false;
   bool user_found = false;
   bool enrolled = false;
+  bool rule_broken = false;
 };
 
 constexpr std::optional<Outcome> judge(const UnenrollFacts& facts) noexcept {
   if (!facts.tournament_found) return Outcome::tournament_not_found;
   if (!facts.user_found) return Outcome::user_not_found;
   if (!facts.enrolled) return Outcome::not_enrolled;
+  if (facts.rule_broken) return Outcome::not_refundable;
   return std::nullopt;
 }
 

@@ -3,52 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
-#include <numeric>
+#include <limits>
+#include <map>
 #include <set>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "rules/fragment.hpp"
+#include "rules/wording.hpp"
+
 namespace pg_enroll::rules {
 
-namespace {
-
-// Keeps the document's order, so that generated SQL lists columns as the policy does.
-using Json = nlohmann::ordered_json;
-using Names = std::vector<std::string_view>;
-
-// A policy is four levels deep; the limit only stops a document made to exhaust the stack.
-constexpr std::size_t deepest = 16;
-
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_space(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
-bool is_high(char c) { return static_cast<unsigned char>(c) >= 0x80; }
-bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
-bool starts_word(char c) { return is_letter(c) || c == '_' || is_high(c); }
-bool continues_word(char c) { return starts_word(c) || is_digit(c); }
-
-// ---- words of a message ------------------------------------------------------------------------
-
-// JSON-quoted, so that control characters cannot break the line, and cut between characters.
-std::string quote(std::string_view text) {
-  constexpr std::size_t most_bytes = 40;
-  std::size_t end = std::min(text.size(), most_bytes);
-  while (end > 0 && end < text.size() && continues_character(text[end])) --end;
-  std::string shown(text.substr(0, end));
-  if (end < text.size()) shown += "...";
-  return Json(shown).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-std::string joined(const Names& names) {
-  std::string list;
-  for (const auto name : names) {
-    if (!list.empty()) list += ", ";
-    list += name;
-  }
-  return list;
+std::string element(const std::string& path, std::size_t index) {
+  return path + "[" + std::to_string(index) + "]";
 }
 
 std::string child(const std::string& path, std::string_view key) {
@@ -56,225 +24,30 @@ std::string child(const std::string& path, std::string_view key) {
   const bool plain =
       !key.empty() && key.size() <= most_bytes && (is_letter(key.front()) || key.front() == '_') &&
       std::all_of(key.begin(), key.end(), [](char c) { return continues_word(c) && !is_high(c); });
-  return plain ? path + "." + std::string(key) : path + "[" + quote(key) + "]";
+  return plain ? path + "." + std::string(key) : path + "[" + in_quotes(key) + "]";
 }
+
+namespace {
+
+// Keeps the document's order, so that generated SQL lists columns as the policy does.
+using Json = nlohmann::ordered_json;
+
+// A policy is four levels deep; the limit only stops a document made to exhaust the stack.
+constexpr std::size_t deepest = 16;
 
 std::string described(const Json& value) {
   const auto count = [&](const char* one) {
     return std::to_string(value.size()) + " " + one + (value.size() == 1 ? "" : "s");
   };
-  if (value.is_string()) return "string " + quote(value.get_ref<const std::string&>());
+  if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    return text.empty() ? "an empty string" : "string " + in_quotes(text);
+  }
   if (value.is_boolean()) return "boolean " + value.dump();
   if (value.is_number()) return "number " + value.dump();
   if (value.is_array()) return "an array of " + count("element");
   if (value.is_object()) return "an object of " + count("key");
   return "null";
-}
-
-// ---- the nearest known key ---------------------------------------------------------------------
-
-// Edits to turn one word into the other: insert, delete, replace, swap two neighbours. ASCII case
-// is free, so that "Table" is at distance 0 from "table".
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  const auto same = [&](std::size_t i, std::size_t j) { return lower(a[i]) == lower(b[j]); };
-  std::vector<std::size_t> two_back(b.size() + 1);
-  std::vector<std::size_t> back(b.size() + 1);
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    two_back.swap(back);
-    back.swap(row);
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = back[j - 1] + (same(i - 1, j - 1) ? 0 : 1);
-      row[j] = std::min({back[j] + 1, row[j - 1] + 1, replaced});
-      const bool swapped = i > 1 && j > 1 && same(i - 1, j - 2) && same(i - 2, j - 1);
-      if (swapped) row[j] = std::min(row[j], two_back[j - 2] + 1);
-    }
-  }
-  return row.back();
-}
-
-// Empty where no known key is near enough to have been meant.
-std::string_view nearest(std::string_view unknown, const Names& known) {
-  constexpr std::size_t longest = 64;
-  if (unknown.size() > longest) return {};
-  std::string_view best;
-  std::size_t fewest = longest;
-  for (const auto key : known) {
-    const std::size_t edits = edit_distance(unknown, key);
-    const std::size_t allowed = 1 + std::min(unknown.size(), key.size()) / 4;
-    if (edits > allowed || edits >= fewest) continue;
-    best = key;
-    fewest = edits;
-  }
-  return best;
-}
-
-// ---- SQL fragments -----------------------------------------------------------------------------
-
-// Follows PostgreSQL's lexer just far enough to know that a fragment spliced between parentheses
-// cannot reach beyond them. What it means is the server's to judge.
-class Fragment {
- public:
-  Fragment(std::string_view text, const std::string& path) : text_(text), path_(path) {}
-
-  void check() {
-    while (at_ < text_.size()) step();
-    if (!open_.empty()) {
-      fail(open_.back(), std::string("has ") + text_[open_.back()] + " without its partner");
-    }
-    if (!said_anything_) fail(0, "is empty");
-  }
-
- private:
-  [[noreturn]] void fail(std::size_t at, const std::string& problem, std::string hint = {}) const {
-    throw PolicyError(path_,
-                      "the SQL expression " + quote(text_) + " " + problem + ", at its byte " +
-                          std::to_string(at + 1),
-                      std::move(hint));
-  }
-
-  [[nodiscard]] char peek(std::size_t ahead = 0) const {
-    return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0';
-  }
-  [[nodiscard]] bool next_is(std::string_view token) const {
-    return text_.substr(at_, token.size()) == token;
-  }
-
-  void step() {
-    const char c = peek();
-    if (is_space(c)) {
-      ++at_;
-    } else if (next_is("--")) {
-      fail(at_, "has a -- comment, which would hide the text that follows it",
-           "Use /* ... */ for a comment, and - (-1) for a double minus.");
-    } else if (next_is("/*")) {
-      skip_comment();
-    } else {
-      said_anything_ = true;
-      token(c);
-    }
-  }
-
-  void token(char c) {
-    if (starts_word(c)) return word();
-    if (c == '\'') return plain_string();
-    if (c == '"') return skip_quoted('"', "an unterminated quoted identifier");
-    if (c == '$') return dollar();
-    if (c == ';') fail(at_, "has a semicolon", "Give one expression, not a statement.");
-    if (c == '(' || c == '[') open_.push_back(at_);
-    if (c == ')' || c == ']') close(c);
-    ++at_;
-  }
-
-  void close(char c) {
-    const char partner = c == ')' ? '(' : '[';
-    if (open_.empty() || text_[open_.back()] != partner) {
-      fail(at_, std::string("has ") + c + " without its partner");
-    }
-    open_.pop_back();
-  }
-
-  // A word takes its digits and dollars along: in a$b$c nothing is quoted. Only the word E makes
-  // the string that touches it one with backslash escapes.
-  void word() {
-    const std::size_t start = at_;
-    while (at_ < text_.size() && (continues_word(peek()) || peek() == '$')) ++at_;
-    const auto word = text_.substr(start, at_ - start);
-    if ((word == "e" || word == "E") && peek() == '\'') escape_string();
-  }
-
-  // From the opening quote to behind the closing one; a doubled quote is part of the text.
-  void skip_quoted(char quote, const char* problem) {
-    const std::size_t start = at_++;
-    while (peek() != quote || peek(1) == quote) {
-      if (at_ >= text_.size()) fail(start, std::string("has ") + problem);
-      at_ += peek() == quote ? 2 : 1;
-    }
-    ++at_;
-  }
-
-  // With standard_conforming_strings off, '\' does not end where it ends with the setting on, and
-  // the setting is the caller's: what reads in two ways is refused.
-  void plain_string() {
-    const std::size_t start = at_;
-    skip_quoted('\'', "an unterminated string");
-    std::size_t backslashes = 0;
-    for (std::size_t i = start + 1; i < at_; ++i) {
-      if (text_[i] == '\'' && backslashes % 2 == 1) {
-        fail(i, "has a backslash before a quote, which settings read in two ways",
-             R"(Write the string as E'...' with \\ for a backslash, or as $$...$$.)");
-      }
-      backslashes = text_[i] == '\\' ? backslashes + 1 : 0;
-    }
-  }
-
-  void escape_string() {
-    const std::size_t start = at_;
-    do {
-      ++at_;
-      while (peek() != '\'' || peek(1) == '\'') {
-        if (at_ >= text_.size()) fail(start, "has an unterminated string");
-        at_ += peek() == '\'' || peek() == '\\' ? 2 : 1;
-      }
-      ++at_;
-    } while (continues_on_new_line());
-  }
-
-  // 'a' <newline> 'b' is one string, and its second half keeps the escapes of the first.
-  bool continues_on_new_line() {
-    std::size_t end = at_;
-    bool new_line = false;
-    for (; end < text_.size() && is_space(text_[end]); ++end) {
-      new_line = new_line || text_[end] == '\n' || text_[end] == '\r';
-    }
-    if (!new_line || end == text_.size() || text_[end] != '\'') return false;
-    at_ = end;
-    return true;
-  }
-
-  void dollar() {
-    if (is_digit(peek(1))) {
-      fail(at_, "has a parameter", "Parameters belong to the extension; use the aliases instead.");
-    }
-    std::size_t end = at_ + 1;
-    if (end < text_.size() && starts_word(text_[end])) {
-      while (end < text_.size() && continues_word(text_[end])) ++end;
-    }
-    if (end == text_.size() || text_[end] != '$') {
-      ++at_;  // no quote begins here; the server answers what a lone $ deserves
-      return;
-    }
-    const auto delimiter = text_.substr(at_, end + 1 - at_);
-    const std::size_t close = text_.find(delimiter, end + 1);
-    if (close == std::string_view::npos) fail(at_, "has an unterminated dollar-quoted string");
-    at_ = close + delimiter.size();
-  }
-
-  void skip_comment() {
-    const std::size_t start = at_;
-    std::size_t depth = 0;
-    do {
-      if (at_ >= text_.size()) fail(start, "has an unterminated comment");
-      const bool opens = next_is("/*");
-      const bool closes = next_is("*/");
-      if (opens) ++depth;
-      if (closes) --depth;
-      at_ += opens || closes ? 2 : 1;
-    } while (depth > 0);
-  }
-
-  std::string_view text_;
-  const std::string& path_;
-  std::size_t at_ = 0;
-  std::vector<std::size_t> open_;
-  bool said_anything_ = false;
-};
-
-void check_fragment(std::string_view text, const std::string& path) {
-  Fragment(text, path).check();
 }
 
 // ---- the document as JSON ----------------------------------------------------------------------
@@ -311,8 +84,13 @@ class Structure : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  bool parse_error(std::size_t byte, const std::string&,
-                   const nlohmann::detail::exception&) override {
+  bool parse_error(std::size_t byte, const std::string& token,
+                   const nlohmann::detail::exception& error) override {
+    constexpr int number_overflow = 406;
+    if (error.id == number_overflow) {
+      value();
+      throw PolicyError(path(), "found " + token + ", which is too large a number", "");
+    }
     constexpr std::size_t shown_bytes = 20;
     const std::size_t end = std::min(byte, document_.size());
     std::size_t begin = end - std::min(end, shown_bytes);
@@ -320,7 +98,7 @@ class Structure : public nlohmann::json_sax<Json> {
     const auto last = document_.substr(begin, end - begin);
     throw PolicyError("$",
                       "not valid JSON, at byte " + std::to_string(byte) +
-                          (last.empty() ? "" : ", after " + quote(last)),
+                          (last.empty() ? "" : ", after " + in_quotes(last)),
                       "");
   }
 
@@ -353,17 +131,13 @@ class Structure : public nlohmann::json_sax<Json> {
 
   void refuse_nul(const std::string& text) const {
     if (text.find('\0') == std::string::npos) return;
-    throw PolicyError(path(), "found " + quote(text) + ", expected text without a NUL", "");
+    throw PolicyError(path(), "found " + in_quotes(text) + ", expected text without a NUL", "");
   }
 
   [[nodiscard]] std::string path() const {
     std::string path = "$";
     for (const auto& level : levels_) {
-      if (level.array) {
-        path.append("[").append(std::to_string(level.elements - 1)).append("]");
-      } else {
-        path = child(path, level.key);
-      }
+      path = level.array ? element(path, level.elements - 1) : child(path, level.key);
     }
     return path;
   }
@@ -384,7 +158,7 @@ Json read_json(std::string_view document) {
 
 // ---- the document as a policy ------------------------------------------------------------------
 
-enum class Kind { table, column, expression, label };
+enum class Kind { table, column, expression, statement, role, label };
 
 const char* expected(Kind kind) {
   switch (kind) {
@@ -394,6 +168,10 @@ const char* expected(Kind kind) {
       return "the name of a column (a string)";
     case Kind::expression:
       return "an SQL expression (a string)";
+    case Kind::statement:
+      return "an SQL statement (a string)";
+    case Kind::role:
+      return "the name of a role (a string)";
     case Kind::label:
       return "a text (a string)";
   }
@@ -401,24 +179,39 @@ const char* expected(Kind kind) {
 }
 
 std::string checked(const Json& value, const std::string& path, Kind kind) {
-  const bool string = value.is_string();
-  if (!string || value.get_ref<const std::string&>().empty()) {
+  if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
     const bool scalar = value.is_null() || value.is_boolean() || value.is_number();
     const bool advice = kind == Kind::expression && scalar;
     throw PolicyError(path,
-                      "expected " + std::string(expected(kind)) + ", found " +
-                          (string ? "an empty string" : described(value)),
-                      advice ? "Write SQL in a JSON string: " + quote(value.dump()) + "." : "");
+                      "expected " + std::string(expected(kind)) + ", found " + described(value),
+                      advice ? "Write SQL in a JSON string: " + in_quotes(value.dump()) + "." : "");
   }
-  std::string text = value.get<std::string>();
-  if (kind == Kind::expression) check_fragment(text, path);
+  const auto& text = value.get_ref<const std::string&>();
+  if (kind == Kind::expression) return checked_expression(text, path);
+  if (kind == Kind::statement) return checked_statement(text, path);
   return text;
 }
+
+// Texts of which no two may be one.
+class Distinct {
+ public:
+  explicit Distinct(const char* advice) : advice_(advice) {}
+
+  void add(const std::string& text, const std::string& path) {
+    const auto [earlier, is_new] = paths_.emplace(text, path);
+    if (is_new) return;
+    throw PolicyError(path, in_quotes(text) + " is " + earlier->second + " already", advice_);
+  }
+
+ private:
+  const char* advice_;
+  std::map<std::string, std::string> paths_;
+};
 
 // One object of the document, with the keys it may have.
 class Section {
  public:
-  Section(const Json& value, std::string path, Names known)
+  Section(const Json& value, std::string path, Words known)
       : value_(value), path_(std::move(path)), known_(std::move(known)) {
     if (!value_.is_object()) {
       throw PolicyError(path_, "expected an object, found " + described(value_), known_keys());
@@ -432,13 +225,19 @@ class Section {
 
   [[nodiscard]] std::string path(std::string_view key) const { return child(path_, key); }
 
+  // Null where the key is left out.
+  [[nodiscard]] const Json* find(const char* key) const {
+    const auto found = value_.find(key);
+    return found == value_.end() ? nullptr : &*found;
+  }
+
   [[nodiscard]] std::string required(const char* key, Kind kind) const {
     return checked(member(key, expected(kind)), path(key), kind);
   }
 
   [[nodiscard]] std::optional<std::string> optional(const char* key, Kind kind) const {
-    const auto found = value_.find(key);
-    if (found == value_.end()) return std::nullopt;
+    const Json* found = find(key);
+    if (found == nullptr) return std::nullopt;
     return checked(*found, path(key), kind);
   }
 
@@ -446,16 +245,48 @@ class Section {
     return optional(key, Kind::expression).value_or(otherwise);
   }
 
-  [[nodiscard]] Section section(const char* key, Names known) const {
+  [[nodiscard]] Section section(const char* key, Words known) const {
     return {member(key, "an object"), path(key), std::move(known)};
+  }
+
+  // Which of the words was given; the first where the key is left out.
+  [[nodiscard]] std::size_t choice(const char* key, const Words& allowed) const {
+    const Json* found = find(key);
+    if (found == nullptr) return 0;
+    const std::string given = found->is_string() ? found->get<std::string>() : "";
+    for (std::size_t i = 0; i < allowed.size(); ++i) {
+      if (given == allowed[i]) return i;
+    }
+    std::string wanted;
+    for (const auto word : allowed) wanted += (wanted.empty() ? "" : " or ") + in_quotes(word);
+    throw PolicyError(
+        path(key), "expected " + wanted + ", found " + described(*found),
+        allowed.size() == 1 ? "This version knows no other value." : did_you_mean(given, allowed));
+  }
+
+  // What `read` makes of each element and its path. An absent array has none.
+  template <typename Read>
+  [[nodiscard]] auto list(const char* key, const char* wanted, Read read) const {
+    std::vector<decltype(read(value_, path_))> elements;
+    const Json* found = find(key);
+    if (found == nullptr) return elements;
+    if (!found->is_array()) {
+      throw PolicyError(
+          path(key), std::string("expected an array of ") + wanted + ", found " + described(*found),
+          "");
+    }
+    for (const auto& value : *found) {
+      elements.push_back(read(value, element(path(key), elements.size())));
+    }
+    return elements;
   }
 
   // An absent map assigns nothing. A column given twice was refused with the document's keys:
   // names are quoted in SQL, so "A" and "a" are two columns.
   [[nodiscard]] std::vector<Assignment> assignments(const char* key) const {
     std::vector<Assignment> list;
-    const auto found = value_.find(key);
-    if (found == value_.end()) return list;
+    const Json* found = find(key);
+    if (found == nullptr) return list;
     if (!found->is_object()) {
       throw PolicyError(
           path(key),
@@ -481,25 +312,24 @@ class Section {
   }
 
  private:
-  [[nodiscard]] std::string known_keys() const { return "Known keys: " + joined(known_) + "."; }
+  [[nodiscard]] std::string known_keys() const { return "Known keys: " + listed(known_) + "."; }
 
   [[nodiscard]] const Json& member(const char* key, const char* wanted) const {
-    const auto found = value_.find(key);
-    if (found == value_.end()) {
+    const Json* found = find(key);
+    if (found == nullptr) {
       throw PolicyError(path(key), "the key is missing, expected " + std::string(wanted), "");
     }
     return *found;
   }
 
   [[noreturn]] void refuse_unknown(const std::string& key) const {
-    const auto near = nearest(key, known_);
-    const std::string meant = near.empty() ? "" : "Did you mean " + quote(near) + "? ";
-    throw PolicyError(path(key), "unknown key " + quote(key), meant + known_keys());
+    throw PolicyError(path(key), "unknown key " + in_quotes(key),
+                      did_you_mean(key, known_, known_keys()));
   }
 
   const Json& value_;
   std::string path_;
-  Names known_;
+  Words known_;
 };
 
 // A column that one role has taken, so that no other role and no assignment takes it again.
@@ -513,10 +343,10 @@ void refuse_shared_column(const Section& section, const std::vector<Taken>& take
     const auto earlier = std::find_if(
         taken.begin(), later, [&](const Taken& other) { return other.column == later->column; });
     if (earlier == later) continue;
-    throw PolicyError(
-        section.path(later->key),
-        "column " + quote(later->column) + " serves as " + section.path(earlier->key) + " already",
-        "Name another column.");
+    throw PolicyError(section.path(later->key),
+                      "column " + in_quotes(later->column) + " serves as " +
+                          section.path(earlier->key) + " already",
+                      "Name another column.");
   }
 }
 
@@ -526,7 +356,7 @@ void refuse_assigning(const Section& section, const char* map,
     for (const auto& [key, column] : taken) {
       if (assignment.column != column) continue;
       throw PolicyError(child(section.path(map), column),
-                        "column " + quote(column) + " serves as " + section.path(key) +
+                        "column " + in_quotes(column) + " serves as " + section.path(key) +
                             ", which the extension writes itself",
                         "Remove this assignment.");
     }
@@ -555,11 +385,17 @@ Policy::Tournaments read_tournaments(const Section& root) {
   };
 }
 
-void check_reenroll(const Section& section) {
-  const auto reenroll = section.optional("reenroll", Kind::label);
-  if (!reenroll || *reenroll == "insert") return;
-  throw PolicyError(section.path("reenroll"),
-                    R"(expected "insert", found string )" + quote(*reenroll), "");
+std::vector<Watch> read_watch(const Section& root) {
+  Distinct tables("Name each table once.");
+  return root.list("watch", "objects", [&](const Json& value, const std::string& path) {
+    const Section section(value, path, {"table", "tournament"});
+    Watch watch{
+        .table = section.required("table", Kind::table),
+        .tournament = section.required("tournament", Kind::column),
+    };
+    tables.add(watch.table, section.path("table"));
+    return watch;
+  });
 }
 
 Policy::Enrollments read_enrollments(const Section& root) {
@@ -576,15 +412,24 @@ Policy::Enrollments read_enrollments(const Section& root) {
       .time = section.optional("time", Kind::column),
       .insert = section.assignments("insert"),
       .withdraw = section.required_assignments("withdraw"),
+      .reenroll = section.choice("reenroll", {"insert", "reactivate"}) == 0 ? Reenroll::insert
+                                                                            : Reenroll::reactivate,
   };
-  check_reenroll(section);
   const Taken key{"key", enrollments.key};
   const Taken user{"user", enrollments.user};
   const Taken tournament{"tournament", enrollments.tournament};
   refuse_shared_column(section, {key, user, tournament});
-  // A new row may choose its own key; a withdrawal that renames or moves its row is never meant.
-  refuse_assigning(section, "insert", enrollments.insert, {user, tournament});
+  // A new row may choose its own key; an update that renames or moves its row is never meant.
+  std::vector<Taken> written{user, tournament};
+  if (enrollments.reenroll == Reenroll::reactivate) written.push_back(key);
+  refuse_assigning(section, "insert", enrollments.insert, written);
   refuse_assigning(section, "withdraw", enrollments.withdraw, {key, user, tournament});
+  // What nothing is assigned to stays withdrawn.
+  if (enrollments.reenroll == Reenroll::reactivate && enrollments.insert.empty()) {
+    throw PolicyError(section.path("insert"),
+                      "expected at least one column where reenroll is \"reactivate\"",
+                      "Assign what makes the withdrawn row active again.");
+  }
   return enrollments;
 }
 
@@ -598,24 +443,26 @@ Policy::Ledger::Type read_type(const Section& ledger) {
   };
   // What was paid, and what a key was used for, is read back from these: were two of them one, a
   // refund would count as a payment.
-  const std::array<std::pair<const char*, const std::string*>, 3> labels{
-      {{"enroll", &type.enroll}, {"unenroll", &type.unenroll}, {"waive", &type.waive}}};
-  for (std::size_t later = 1; later < labels.size(); ++later) {
-    for (std::size_t earlier = 0; earlier < later; ++earlier) {
-      if (*labels[later].second != *labels[earlier].second) continue;
-      throw PolicyError(
-          section.path(labels[later].first),
-          quote(*labels[later].second) + " is " + section.path(labels[earlier].first) + " already",
-          "Give each operation a type of its own.");
-    }
-  }
+  Distinct labels("Give each operation a type of its own.");
+  labels.add(type.enroll, section.path("enroll"));
+  labels.add(type.unenroll, section.path("unenroll"));
+  labels.add(type.waive, section.path("waive"));
   return type;
+}
+
+// A promise that nothing here would keep is refused, not stored.
+void refuse_strict(const Section& ledger) {
+  const Json* strict = ledger.find("strict");
+  if (strict == nullptr || *strict == false) return;
+  throw PolicyError(ledger.path("strict"), "expected false, found " + described(*strict),
+                    "This version does not enforce a strict ledger: leave the key out.");
 }
 
 Policy::Ledger read_ledger(const Section& root) {
   const auto section = root.section(
       "ledger", {"table", "amount", "balance_after", "enrollment", "user", "idempotency_key",
-                 "order", "type", "insert", "enroll", "unenroll", "waive"});
+                 "order", "strict", "type", "insert", "enroll", "unenroll", "waive"});
+  refuse_strict(section);
   Policy::Ledger ledger{
       .table = section.required("table", Kind::table),
       .amount = section.required("amount", Kind::column),
@@ -645,6 +492,104 @@ Policy::Ledger read_ledger(const Section& root) {
   return ledger;
 }
 
+std::optional<int> read_http_status(const Section& rule) {
+  const Json* status = rule.find("http_status");
+  if (status == nullptr) return std::nullopt;
+  constexpr int lowest = 400;
+  constexpr int highest = 599;
+  if (!status->is_number_integer() || *status < lowest || *status > highest) {
+    throw PolicyError(rule.path("http_status"),
+                      "expected a whole number from " + std::to_string(lowest) + " to " +
+                          std::to_string(highest) + ", found " + described(*status),
+                      "");
+  }
+  return status->get<int>();
+}
+
+std::vector<Rule> read_rules(const Section& root) {
+  Distinct names("Give each rule a name of its own.");
+  return root.list("rules", "objects", [&](const Json& value, const std::string& path) {
+    const Section section(value, path, {"name", "on", "require", "message", "http_status"});
+    Rule rule{
+        .name = section.required("name", Kind::label),
+        .on = section.choice("on", {"enroll", "unenroll"}) == 0 ? Rule::On::enroll
+                                                                : Rule::On::unenroll,
+        .require = section.required("require", Kind::expression),
+        .message = section.optional("message", Kind::label),
+        .http_status = read_http_status(section),
+    };
+    names.add(rule.name, section.path("name"));
+    return rule;
+  });
+}
+
+std::vector<std::string> read_statements(const Section& root, const char* key) {
+  return root.list(key, "SQL statements", [](const Json& value, const std::string& path) {
+    return checked(value, path, Kind::statement);
+  });
+}
+
+std::vector<std::string> read_callers(const Section& root) {
+  Distinct roles("Name each role once.");
+  auto callers =
+      root.list("callers", "role names", [&](const Json& value, const std::string& path) {
+        auto role = checked(value, path, Kind::role);
+        roles.add(role, path);
+        return role;
+      });
+  if (callers.empty() && root.find("callers") != nullptr) {
+    throw PolicyError(root.path("callers"), "expected at least one role, found an empty array",
+                      "Leave the key out to let whoever may execute the functions use the policy.");
+  }
+  return callers;
+}
+
+struct Unit {
+  std::string_view name;
+  std::int64_t milliseconds;
+};
+
+// Milliseconds, beyond the most that fit once they are too many; no value where it is no time.
+std::optional<std::int64_t> milliseconds_of(std::string_view text) {
+  constexpr std::array<Unit, 4> units{{{"ms", 1}, {"s", 1'000}, {"min", 60'000}, {"h", 3'600'000}}};
+  constexpr std::int64_t enough = std::numeric_limits<std::int32_t>::max();
+  std::int64_t count = 0;
+  const auto end = std::find_if_not(text.begin(), text.end(), is_digit);
+  for (auto digit = text.begin(); digit != end; ++digit) {
+    count = std::min(count * 10 + (*digit - '0'), enough + 1);
+  }
+  const auto name = text.substr(static_cast<std::size_t>(end - text.begin()));
+  const auto unit = std::find_if(units.begin(), units.end(),
+                                 [&](const Unit& known) { return known.name == name; });
+  if (count == 0 || unit == units.end()) return std::nullopt;
+  return count * unit->milliseconds;
+}
+
+std::optional<std::int32_t> read_wait(const Section& root) {
+  const Json* wait = root.find("wait");
+  if (wait == nullptr) return std::nullopt;
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  const auto fail = [&](const char* wanted, const std::string& hint) {
+    throw PolicyError(root.path("wait"),
+                      std::string("expected ") + wanted + ", found " + described(*wait), hint);
+  };
+  const char* const wanted = R"(a time such as "3s" (a string))";
+  if (wait->is_number_unsigned() && *wait > 0) {
+    fail(wanted, "Write " + in_quotes(wait->dump() + "s") + ".");
+  }
+  const auto given =
+      wait->is_string() ? milliseconds_of(wait->get_ref<const std::string&>()) : std::nullopt;
+  if (!given) fail(wanted, "Write a whole number of at least 1 and its unit: ms, s, min or h.");
+  if (*given > most) fail("at most 24 days", "");
+  return static_cast<std::int32_t>(*given);
+}
+
+// Keys that a policy may state already, though they have but one value yet.
+void check_single_values(const Section& root) {
+  static_cast<void>(root.choice("stripes", {"auto"}));
+  static_cast<void>(root.choice("notify", {"none"}));
+}
+
 }  // namespace
 
 PolicyError::PolicyError(std::string path, const std::string& problem, std::string hint)
@@ -654,13 +599,24 @@ PolicyError::PolicyError(std::string path, const std::string& problem, std::stri
 
 Policy parse_policy(std::string_view document) {
   const Json json = read_json(document);
-  const Section root(json, "$", {"users", "tournaments", "enrollments", "ledger", "refund"});
+  const Section root(
+      json, "$",
+      {"users", "tournaments", "watch", "enrollments", "ledger", "refund", "rules", "on_enroll",
+       "on_unenroll", "callers", "run_as", "wait", "stripes", "notify"});
+  check_single_values(root);
   return {
       .users = read_users(root),
       .tournaments = read_tournaments(root),
+      .watch = read_watch(root),
       .enrollments = read_enrollments(root),
       .ledger = read_ledger(root),
       .refund = root.expression("refund", "0"),
+      .rules = read_rules(root),
+      .on_enroll = read_statements(root, "on_enroll"),
+      .on_unenroll = read_statements(root, "on_unenroll"),
+      .callers = read_callers(root),
+      .run_as = root.choice("run_as", {"owner", "caller"}) == 0 ? RunAs::owner : RunAs::caller,
+      .wait_ms = read_wait(root),
   };
 }
 

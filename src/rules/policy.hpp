@@ -3,6 +3,7 @@
 // in a database here, so an accepted policy is well formed, not yet proven to fit any table.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -17,8 +18,34 @@ struct Assignment {
   std::string expression;
 };
 
-// Names are unquoted and never empty. Expressions are SQL that may be spliced between parentheses:
-// balanced, without an open quote or comment, without ";", "--" or "$1". All text is UTF-8.
+// Whether a user who comes back gets a new row or the withdrawn one again.
+enum class Reenroll : std::uint8_t { insert, reactivate };
+
+// Whose rights a call's own statements have: the tables' owner's, or the caller's, so that row
+// security applies to the caller.
+enum class RunAs : std::uint8_t { owner, caller };
+
+// A condition of the policy's own; false or NULL rejects the operation.
+struct Rule {
+  enum class On : std::uint8_t { enroll, unenroll };
+  std::string name;
+  On on = On::enroll;
+  std::string require;                 // expression over u and t, for unenroll also e
+  std::optional<std::string> message;  // else the outcome's own
+  std::optional<int> http_status;      // 400 to 599; else the outcome's own
+};
+
+// A table besides the tournaments that `open` and `capacity` read, and its column that holds the
+// tournament's key.
+struct Watch {
+  std::string table, tournament;
+};
+
+// Columns are unquoted, as the catalogs spell them, and never empty. A table is spelled the same
+// way, with its schema and a dot before it where it is not on the search path; where either holds a
+// dot or a double quote, both are written as SQL quotes them. Expressions are SQL that may be
+// spliced between parentheses: balanced, without an open quote or comment, without ";", "--" or
+// "$1". All text is UTF-8.
 struct Policy {
   struct Users {
     std::string table, key, balance;
@@ -33,6 +60,7 @@ struct Policy {
     std::optional<std::string> withdrawn;      // expression
     std::optional<std::string> time;           // column
     std::vector<Assignment> insert, withdraw;  // withdraw is never empty
+    Reenroll reenroll = Reenroll::insert;
   };
   struct Ledger {
     std::string table, amount, balance_after, enrollment;
@@ -47,9 +75,17 @@ struct Policy {
   };
   Users users;
   Tournaments tournaments;
+  std::vector<Watch> watch;
   Enrollments enrollments;
   Ledger ledger;
   std::string refund;  // expression; "0" where left out
+  std::vector<Rule> rules;
+  // Statements to run once a call's own work is done, with $1, $2 and $3 for the keys of user,
+  // tournament and enrollment.
+  std::vector<std::string> on_enroll, on_unenroll;
+  std::vector<std::string> callers;  // roles that may use the policy; empty: whoever may execute
+  RunAs run_as = RunAs::owner;
+  std::optional<std::int32_t> wait_ms;  // bounds a call; no value: the caller's lock_timeout rules
 };
 
 // A document that is no policy. what() is one line for the user and names the path.
@@ -66,6 +102,10 @@ class PolicyError : public std::runtime_error {
   std::string path_;
   std::string hint_;
 };
+
+// A place in the document, as messages name it: an element of an array, a key of an object.
+std::string element(const std::string& path, std::size_t index);
+std::string child(const std::string& path, std::string_view key);
 
 // Reads a policy from UTF-8 JSON text. Throws PolicyError at the first thing that is wrong.
 // Columns keep the order that the document gives them.

@@ -1,58 +1,15 @@
 #include "rules/sql.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <vector>
+
+#include "rules/spelling.hpp"
 
 namespace pg_enroll::rules {
 namespace {
 
 using std::string;
 using std::string_view;
-
-string quoted(string_view identifier) {
-  string out = "\"";
-  for (const char c : identifier) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  return out + '"';
-}
-
-string literal(string_view text) {
-  // E'' reads the same whatever standard_conforming_strings says.
-  string out = "E'";
-  for (const char c : text) {
-    if (c == '\'' || c == '\\') out += c;
-    out += c;
-  }
-  return out + '\'';
-}
-
-string joined(const std::vector<string>& parts, string_view separator) {
-  string out;
-  for (const string& part : parts) {
-    if (!out.empty()) out += separator;
-    out += part;
-  }
-  return out;
-}
-
-string column(string_view alias, string_view name) { return string(alias) + "." + quoted(name); }
-
-string equal(string_view left, string_view right) {
-  return string(left) + " OPERATOR(pg_catalog.=) " + string(right);
-}
-
-// As IS NOT DISTINCT FROM, which would look its operator up on the search path.
-string same(string_view left, string_view right) {
-  return "COALESCE(" + equal(left, right) + ", " + string(left) + " IS NULL AND " + string(right) +
-         " IS NULL)";
-}
-
-string numeric(string_view expression) {
-  return "(" + string(expression) + ")::pg_catalog.numeric";
-}
 
 constexpr const char* seat_columns =
     " AS s (policy, tournament, stripe, taken, allotted, capacity, epoch) ";
@@ -61,30 +18,6 @@ constexpr const char* seat_conflict = " ON CONFLICT (policy, tournament, stripe)
 // An epoch is never used twice: not in one transaction, and not after a restore.
 string next_epoch(string_view xid) {
   return "GREATEST(s.epoch OPERATOR(pg_catalog.+) 1, " + string(xid) + ")";
-}
-
-bool is_word(char c) {
-  return c == '_' || c == '$' || std::isalnum(static_cast<unsigned char>(c)) != 0 ||
-         static_cast<unsigned char>(c) >= 0x80;
-}
-
-// Whether the word stands in the expression, be it in a literal: what it decides is only whether
-// a table joins in or a name is made visible, and one too many does no harm.
-bool mentions(string_view expression, string_view word) {
-  string lower(expression);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  for (size_t at = lower.find(word); at != string::npos; at = lower.find(word, at + 1)) {
-    const size_t after = at + word.size();
-    const bool starts = at == 0 || !is_word(lower[at - 1]);
-    if (starts && (after == lower.size() || !is_word(lower[after]))) return true;
-  }
-  return false;
-}
-
-bool any_mentions(const std::vector<Assignment>& assignments, string_view word) {
-  return std::any_of(assignments.begin(), assignments.end(),
-                     [&](const Assignment& a) { return mentions(a.expression, word); });
 }
 
 // Where the keys of one row come from: parameters for one user, an unnested row for many.
@@ -101,13 +34,17 @@ class Writer {
 
  private:
   string read_enroll(Source source) const;
+  string broken_rule(Rule::On on, string_view applies) const;
+  string withdrawn_row(string_view user) const;
   string read_unenroll() const;
   string read_key(Source source) const;
   string paid() const;
-  string insert_enrollment(Source source) const;
+  string insert_enrollment(Source source, bool may_fail) const;
+  string reactivate_enrollment(Source source) const;
   string withdraw_enrollment() const;
   string ledger(Source source, string_view operation, string_view type,
                 const std::vector<Assignment>& special) const;
+  string ledger_key(Source source) const;
   string ledger_value(const Assignment& assignment, Source source, string_view operation) const;
   string lock_account(Source source) const;
   string debit(Source source) const;
@@ -126,6 +63,12 @@ class Writer {
     return expression == "t." + p_.tournaments.key;
   }
   string active() const { return "(" + string(c_.active) + ")"; }
+  string inactive() const { return active() + " IS NOT TRUE"; }
+  // The tournament's row, locked before what joins it is written.
+  string locked_tournament() const {
+    return "(SELECT t.* FROM " + string(c_.tournaments) + " AS t WHERE " +
+           equal(tournament_key("t"), "$2") + " FOR KEY SHARE OF t) AS t";
+  }
   string balance_type(string_view expression) const {
     return "(" + string(expression) + ")::" + string(c_.balance_type);
   }
@@ -137,26 +80,57 @@ class Writer {
   const Catalog& c_;
 };
 
-// Columns: [ord,] tournament found, user found, open, capacity, price, balance, active enrollment.
+// The number, from 1, of the first rule that does not hold; NULL where all do, and where what they
+// are about is not there.
+string Writer::broken_rule(Rule::On on, string_view applies) const {
+  string cases;
+  int number = 0;
+  for (const Rule& rule : p_.rules) {
+    if (rule.on != on) continue;
+    cases += " WHEN (" + rule.require + ") IS NOT TRUE THEN " + std::to_string(++number);
+  }
+  if (number == 0) return "NULL::pg_catalog.int4";
+  return "CASE WHEN NOT (" + string(applies) + ") THEN NULL" + cases + " END";
+}
+
+// The row of the user that is to become active again; NULL where a new one is to be written.
+string Writer::withdrawn_row(string_view user) const {
+  const Policy::Enrollments& e = p_.enrollments;
+  if (e.reenroll == Reenroll::insert) return "NULL";
+  return "(SELECT " + column("e", e.key) + " FROM " + string(c_.enrollments) + " AS e WHERE " +
+         enrollment_of(user, "$2") + " AND " + inactive() +
+         (e.withdrawn ? " AND (" + *e.withdrawn + ") IS TRUE" : "") + " ORDER BY " +
+         (e.time ? column("e", *e.time) + " DESC NULLS LAST, " : "") + column("e", e.key) +
+         " DESC LIMIT 1)";
+}
+
+// Columns: [ord,] tournament found, user found, open, capacity, price, balance, active enrollment,
+// broken rule, withdrawn row.
 string Writer::read_enroll(Source source) const {
   const string who = source.pick("$1", "i.user_key");
   return "SELECT " + source.pick("", "i.ord, ") + tournament_key("t") + " IS NOT NULL, " +
          user_key("u") + " IS NOT NULL, (" + p_.tournaments.open + ") IS TRUE, (" +
          p_.tournaments.capacity + ")::pg_catalog.int8, " + numeric(p_.tournaments.cost) + ", " +
-         numeric(column("u", p_.users.balance)) + ", " + column("e", p_.enrollments.key) +
-         " FROM " + source.pick("(SELECT) AS i", from_many("$1")) + " LEFT JOIN " +
-         string(c_.users) + " AS u ON " + equal(user_key("u"), who) + " LEFT JOIN " +
-         string(c_.tournaments) + " AS t ON " + equal(tournament_key("t"), "$2") + " LEFT JOIN " +
-         string(c_.enrollments) + " AS e ON " + enrollment_of(who, "$2") + " AND " + active() +
-         source.pick("", " ORDER BY i.ord");
+         numeric(column("u", p_.users.balance)) + ", " + column("e", p_.enrollments.key) + ", " +
+         broken_rule(Rule::On::enroll, tournament_key("t") + " IS NOT NULL AND " + user_key("u") +
+                                           " IS NOT NULL AND " + column("e", p_.enrollments.key) +
+                                           " IS NULL") +
+         ", " + withdrawn_row(who) + " FROM " + source.pick("(SELECT) AS i", from_many("$1")) +
+         " LEFT JOIN " + string(c_.users) + " AS u ON " + equal(user_key("u"), who) +
+         " LEFT JOIN " + string(c_.tournaments) + " AS t ON " + equal(tournament_key("t"), "$2") +
+         " LEFT JOIN " + string(c_.enrollments) + " AS e ON " + enrollment_of(who, "$2") + " AND " +
+         active() + source.pick("", " ORDER BY i.ord");
 }
 
-// What the enrollment's last ledger row says was paid; only an enroll row says anything.
+// What the enrollment's last ledger row says was paid; only an enroll row says anything, and only
+// a finite amount was ever paid.
 string Writer::paid() const {
   const Policy::Ledger& l = p_.ledger;
   const string type = column("l", l.type.column);
-  return "SELECT CASE WHEN " + equal(type, literal(l.type.enroll)) +
-         " THEN OPERATOR(pg_catalog.-) " + numeric(column("l", l.amount)) +
+  const string amount = numeric(column("l", l.amount));
+  return "SELECT CASE WHEN " + equal(type, literal(l.type.enroll)) + " AND " + amount +
+         " OPERATOR(pg_catalog.>) '-Infinity' AND " + amount +
+         " OPERATOR(pg_catalog.<) 'Infinity' THEN OPERATOR(pg_catalog.-) " + amount +
          " ELSE 0 END AS paid FROM " + string(c_.ledger) + " AS l WHERE " +
          equal(column("l", l.enrollment), column("e", p_.enrollments.key)) + " AND (" +
          equal(type, literal(l.type.enroll)) + " OR " + equal(type, literal(l.type.unenroll)) +
@@ -164,12 +138,13 @@ string Writer::paid() const {
          " DESC LIMIT 1";
 }
 
-// Columns: tournament found, user found, balance, active enrollment, paid, refund, price. The
-// inner levels make `paid` win over a column of that name.
+// Columns: tournament found, user found, balance, active enrollment, paid, refund, price, broken
+// rule. The inner levels make `paid` win over a column of that name.
 string Writer::read_unenroll() const {
   return "SELECT " + tournament_key("t") + " IS NOT NULL, " + user_key("u") + " IS NOT NULL, " +
          numeric(column("u", p_.users.balance)) + ", " + column("e", p_.enrollments.key) + ", " +
-         numeric("r.paid") + ", " + "r.refund" + ", " + numeric(p_.tournaments.cost) +
+         numeric("r.paid") + ", " + "r.refund" + ", " + numeric(p_.tournaments.cost) + ", " +
+         broken_rule(Rule::On::unenroll, column("e", p_.enrollments.key) + " IS NOT NULL") +
          " FROM (SELECT) AS i LEFT JOIN " + string(c_.users) + " AS u ON " +
          equal(user_key("u"), "$1") + " LEFT JOIN " + string(c_.tournaments) + " AS t ON " +
          equal(tournament_key("t"), "$2") + " LEFT JOIN " + string(c_.enrollments) + " AS e ON " +
@@ -182,7 +157,7 @@ string Writer::read_unenroll() const {
 // Columns: [ord,] type, amount, balance after, enrollment, made for this user and tournament.
 string Writer::read_key(Source source) const {
   const Policy::Ledger& l = p_.ledger;
-  const string key = source.pick("$1", "i.key");
+  const string key = source.pick("$1", "i.key") + string(c_.key_cast);
   const string user = source.pick("$2", "i.user_key");
   return "SELECT " + source.pick("", "i.ord, ") + column("l", l.type.column) +
          "::pg_catalog.text, " + numeric(column("l", l.amount)) + ", " +
@@ -217,13 +192,15 @@ string Writer::debit(Source source) const {
                      " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH "
                      "ORDINALITY AS i(user_key, cost, ord)") +
          " WHERE " + equal(user_key("u"), source.pick("$1", "i.user_key")) + " AND " + balance +
-         " OPERATOR(pg_catalog.>=) " + cost + " RETURNING " + source.pick("", "i.ord, ") +
-         numeric(balance);
+         " OPERATOR(pg_catalog.>=) " + cost +
+         // NaN and infinity are greater than any price, and would pay it for ever.
+         (c_.balance_is_numeric ? " AND " + balance + " OPERATOR(pg_catalog.<) 'Infinity'" : "") +
+         " RETURNING " + source.pick("", "i.ord, ") + numeric(balance);
 }
 
 // Locks the tournament's row before the enrollment's index entry; a rival with the same user and
 // tournament is met at the active index. Columns: enrollment, row came back as it was written.
-string Writer::insert_enrollment(Source source) const {
+string Writer::insert_enrollment(Source source, bool may_fail) const {
   const Policy::Enrollments& e = p_.enrollments;
   const string who = source.pick("$1", "i.user_key");
   std::vector<string> columns{quoted(e.user), quoted(e.tournament)};
@@ -238,11 +215,35 @@ string Writer::insert_enrollment(Source source) const {
          source.pick("", " CROSS JOIN " + from_many("$1")) +
          (with_user ? " CROSS JOIN " + string(c_.users) + " AS u" : "") + " WHERE " +
          equal(tournament_key("t"), "$2") + (with_user ? " AND " + equal(user_key("u"), who) : "") +
-         source.pick("", " ORDER BY i.ord") + " FOR KEY SHARE OF t ON CONFLICT (" + quoted(e.user) +
-         ", " + quoted(e.tournament) + ") WHERE (" + e.active + ") DO NOTHING RETURNING " +
-         column("e", e.key) + ", COALESCE(" +
+         source.pick("", " ORDER BY i.ord") + " FOR KEY SHARE OF t" +
+         (may_fail ? ""
+                   : " ON CONFLICT (" + quoted(e.user) + ", " + quoted(e.tournament) + ") WHERE (" +
+                         e.active + ") DO NOTHING") +
+         " RETURNING " + column("e", e.key) + ", COALESCE(" +
          enrollment_of(source.pick("$1", column("e", e.user)), "$2") + " AND " + active() +
          ", FALSE)" + source.pick("", ", " + column("e", e.user));
+}
+
+// Columns: enrollment, row came back as it was written, its user.
+string Writer::reactivate_enrollment(Source source) const {
+  const Policy::Enrollments& e = p_.enrollments;
+  const string who = source.pick("$1", "i.user_key");
+  std::vector<string> sets;
+  for (const Assignment& a : e.insert) {
+    sets.push_back(quoted(a.column) + " = (" + a.expression + ")");
+  }
+  const bool with_user = any_mentions(e.insert, "u");
+  return "UPDATE " + string(c_.enrollments) + " AS e SET " + joined(sets, ", ") + " FROM " +
+         locked_tournament() +
+         source.pick("",
+                     " CROSS JOIN ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($3)) AS "
+                     "i(user_key, enrollment_key)") +
+         (with_user ? " CROSS JOIN " + string(c_.users) + " AS u" : "") + " WHERE " +
+         equal(column("e", e.key), source.pick("$3", "i.enrollment_key")) + " AND " +
+         enrollment_of(who, "$2") + " AND " + inactive() +
+         (with_user ? " AND " + equal(user_key("u"), who) : "") + " RETURNING " +
+         column("e", e.key) + ", COALESCE(" + enrollment_of(who, "$2") + " AND " + active() +
+         ", FALSE), " + column("e", e.user);
 }
 
 // Columns: enrollment, row came back withdrawn and otherwise as it was.
@@ -253,41 +254,35 @@ string Writer::withdraw_enrollment() const {
     sets.push_back(quoted(a.column) + " = (" + a.expression + ")");
   }
   const bool with_user = any_mentions(e.withdraw, "u");
-  return "UPDATE " + string(c_.enrollments) + " AS e SET " + joined(sets, ", ") +
-         " FROM (SELECT t.* FROM " + string(c_.tournaments) + " AS t WHERE " +
-         equal(tournament_key("t"), "$2") + " FOR KEY SHARE OF t) AS t" +
-         (with_user ? " CROSS JOIN " + string(c_.users) + " AS u" : "") + " WHERE " +
-         equal(column("e", e.key), "$3") + " AND " + enrollment_of("$1", "$2") + " AND " +
-         active() + (with_user ? " AND " + equal(user_key("u"), "$1") : "") + " RETURNING " +
-         column("e", e.key) + ", COALESCE(" + enrollment_of("$1", "$2") + " AND NOT " + active() +
-         ", FALSE)";
+  return "UPDATE " + string(c_.enrollments) + " AS e SET " + joined(sets, ", ") + " FROM " +
+         locked_tournament() + (with_user ? " CROSS JOIN " + string(c_.users) + " AS u" : "") +
+         " WHERE " + equal(column("e", e.key), "$3") + " AND " + enrollment_of("$1", "$2") +
+         " AND " + active() + (with_user ? " AND " + equal(user_key("u"), "$1") : "") +
+         " RETURNING " + column("e", e.key) + ", COALESCE(" + enrollment_of("$1", "$2") +
+         " AND NOT " + active() + ", FALSE)";
 }
 
-// An expression that speaks of the call itself sees it in an inner level, so that `cost` there is
-// the price and not a column of some table.
+// A ledger that wants a key in every row gets one of its own where the caller gives none.
+string Writer::ledger_key(Source source) const {
+  const string given = source.pick("$6", "i.key");
+  const string key = c_.key_is_required
+                         ? "COALESCE(" + given + ", pg_catalog.gen_random_uuid()::pg_catalog.text)"
+                         : given;
+  return key + string(c_.key_cast);
+}
+
 string Writer::ledger_value(const Assignment& assignment, Source source,
                             string_view operation) const {
   const string& expression = assignment.expression;
   if (is_tournament_key(expression)) return "$2";
-  if (!mentions(expression, "cost") && !mentions(expression, "operation") &&
-      !mentions(expression, "reason")) {
-    return "(" + expression + ")";
-  }
-  return "(SELECT (" + expression + ") FROM (SELECT " + balance_type(source.pick("$7", "i.cost")) +
-         " AS cost, " + literal(operation) + "::pg_catalog.text AS operation, " +
-         source.pick("$8", "NULL") + "::pg_catalog.text AS reason) AS given)";
+  return given(expression, balance_type(source.pick("$7", "i.cost")), operation,
+               source.pick("$8", "NULL"));
 }
 
 string Writer::ledger(Source source, string_view operation, string_view type,
                       const std::vector<Assignment>& special) const {
   const Policy::Ledger& l = p_.ledger;
-  std::vector<Assignment> extra = special;
-  for (const Assignment& common : l.insert) {
-    const bool overridden = std::any_of(special.begin(), special.end(), [&](const Assignment& a) {
-      return a.column == common.column;
-    });
-    if (!overridden) extra.push_back(common);
-  }
+  const std::vector<Assignment> extra = ledger_assignments(l, special);
   const auto names = [&](string_view name) {
     return std::any_of(extra.begin(), extra.end(),
                        [&](const Assignment& a) { return a.column == name; });
@@ -297,7 +292,7 @@ string Writer::ledger(Source source, string_view operation, string_view type,
   std::vector<string> columns{quoted(l.amount), quoted(l.balance_after), quoted(l.enrollment),
                               quoted(l.idempotency_key), quoted(l.type.column)};
   std::vector<string> values{source.pick("$4", "i.amount"), source.pick("$5", "i.balance_after"),
-                             enrollment, source.pick("$6", "i.key"), literal(type)};
+                             enrollment, ledger_key(source), literal(type)};
   if (l.user && !names(*l.user)) {
     columns.push_back(quoted(*l.user));
     values.push_back(user);
@@ -377,7 +372,7 @@ string Writer::seat(Statement statement) const {
       return insert +
              "SELECT $1, c.tournament, 0, 0, 0, 0, $3 FROM pg_catalog.unnest($2) AS "
              "c(tournament) ORDER BY c.tournament COLLATE \"C\"" +
-             seat_conflict + "DO NOTHING";
+             seat_conflict + "DO NOTHING RETURNING s.tournament";
     case Statement::seat_open_taken:
       return insert + "VALUES ($1, $2, 0, $3, $4, $5, $6)" + seat_conflict +
              "DO NOTHING RETURNING s.taken, s.allotted";
@@ -396,6 +391,8 @@ string Writer::seat(Statement statement) const {
     case Statement::seat_empty:
       return "UPDATE " + seats + " AS s SET taken = 0, epoch = " + next_epoch("$2") + " WHERE " +
              mine;
+    case Statement::seat_renew:
+      return "UPDATE " + seats + " AS s SET epoch = " + next_epoch("$2") + " WHERE " + mine;
     case Statement::seat_close:
       return "UPDATE " + seats +
              " AS s SET allotted = 0, capacity = 0, epoch = " + next_epoch("$2") + " WHERE " + mine;
@@ -463,7 +460,11 @@ string Writer::text(Statement statement) const {
              " WHERE " + equal(user_key("u"), "$1") + " RETURNING " +
              numeric(column("u", p_.users.balance));
     case Statement::insert_enrollment:
-      return insert_enrollment(one);
+      return insert_enrollment(one, false);
+    case Statement::insert_enrollment_or_fail:
+      return insert_enrollment(one, true);
+    case Statement::reactivate_enrollment:
+      return reactivate_enrollment(one);
     case Statement::withdraw_enrollment:
       return withdraw_enrollment();
     case Statement::ledger_enroll:
@@ -481,13 +482,19 @@ string Writer::text(Statement statement) const {
     case Statement::debit_many:
       return debit(many);
     case Statement::insert_enrollment_many:
-      return insert_enrollment(many);
+      return insert_enrollment(many, false);
+    case Statement::insert_enrollment_many_or_fail:
+      return insert_enrollment(many, true);
+    case Statement::reactivate_enrollment_many:
+      return reactivate_enrollment(many);
     case Statement::ledger_enroll_many:
       return ledger(many, "enroll", l.type.enroll, l.enroll);
     case Statement::lock_users:
       return lock_rows(c_.users, p_.users.key);
     case Statement::lock_tournaments:
       return lock_rows(c_.tournaments, p_.tournaments.key);
+    case Statement::list_tournaments:
+      return "SELECT " + tournament_key("t") + " FROM " + string(c_.tournaments) + " AS t";
     case Statement::count_enrollments:
       return count_enrollments();
     default:
@@ -499,21 +506,24 @@ string Writer::text(Statement statement) const {
 
 Signature signature(Statement statement) noexcept {
   using P = Parameter;
+  constexpr Actor owner = Actor::tables_owner;
   constexpr Actor seats = Actor::extension_owner;
   switch (statement) {
     case Statement::read_enroll:
     case Statement::read_unenroll:
     case Statement::insert_enrollment:
+    case Statement::insert_enrollment_or_fail:
       return {{P::user_key, P::tournament_key}};
     case Statement::read_key:
       return {{P::text, P::user_key, P::tournament_key}};
     case Statement::read_tournament:
-      return {{P::tournament_key}};
+      return {{P::tournament_key}, owner};
     case Statement::lock_account:
       return {{P::user_key}};
     case Statement::debit:
     case Statement::credit:
       return {{P::user_key, P::numeric}};
+    case Statement::reactivate_enrollment:
     case Statement::withdraw_enrollment:
       return {{P::user_key, P::tournament_key, P::enrollment_key}};
     case Statement::ledger_enroll:
@@ -523,21 +533,26 @@ Signature signature(Statement statement) noexcept {
                P::numeric, P::text}};
     case Statement::read_enroll_many:
     case Statement::insert_enrollment_many:
+    case Statement::insert_enrollment_many_or_fail:
       return {{P::user_keys, P::tournament_key}};
     case Statement::read_key_many:
       return {{P::texts, P::user_keys, P::tournament_key}};
+    case Statement::reactivate_enrollment_many:
+      return {{P::user_keys, P::tournament_key, P::enrollment_keys}};
     case Statement::lock_account_many:
-    case Statement::lock_users:
       return {{P::user_keys}};
+    case Statement::lock_users:
+      return {{P::user_keys}, owner};
     case Statement::debit_many:
       return {{P::user_keys, P::numerics}};
     case Statement::ledger_enroll_many:
       return {{P::user_keys, P::tournament_key, P::enrollment_keys, P::numerics, P::numerics,
                P::texts, P::numerics}};
     case Statement::lock_tournaments:
-      return {{P::tournament_keys}};
+      return {{P::tournament_keys}, owner};
+    case Statement::list_tournaments:
     case Statement::count_enrollments:
-      return {};
+      return {{}, owner};
     case Statement::seat_claim:
     case Statement::seat_return:
       return {{P::text, P::text, P::bigint}, seats};
@@ -555,6 +570,7 @@ Signature signature(Statement statement) noexcept {
     case Statement::seat_allot:
       return {{P::text, P::text, P::bigint, P::bigint, P::bigint}, seats};
     case Statement::seat_empty:
+    case Statement::seat_renew:
     case Statement::seat_close:
       return {{P::text, P::bigint}, seats};
     case Statement::seat_compare:

@@ -23,6 +23,8 @@ enum class Statement : std::uint8_t {
   debit,
   credit,
   insert_enrollment,
+  insert_enrollment_or_fail,
+  reactivate_enrollment,
   withdraw_enrollment,
   ledger_enroll,
   ledger_unenroll,
@@ -33,10 +35,13 @@ enum class Statement : std::uint8_t {
   lock_account_many,
   debit_many,
   insert_enrollment_many,
+  insert_enrollment_many_or_fail,
+  reactivate_enrollment_many,
   ledger_enroll_many,
   // For the triggers and for recounting.
   lock_users,
   lock_tournaments,
+  list_tournaments,
   count_enrollments,
   // The seats, written as the extension's owner.
   seat_claim,
@@ -52,8 +57,9 @@ enum class Statement : std::uint8_t {
   seat_compare,
   seat_recount,
   seat_remove,
+  seat_renew,
 };
-inline constexpr std::size_t statement_count = static_cast<std::size_t>(Statement::seat_remove) + 1;
+inline constexpr std::size_t statement_count = static_cast<std::size_t>(Statement::seat_renew) + 1;
 
 // The kinds of parameter; keys have the types that the users' tables give them.
 enum class Parameter : std::uint8_t {
@@ -72,18 +78,19 @@ enum class Parameter : std::uint8_t {
   bigints,
 };
 
-// Whose rights a statement runs with. Statements that hold a user's expression run as the tables'
-// owner; the seats belong to the extension.
-enum class Actor : std::uint8_t { tables_owner, extension_owner };
+// Whose rights a statement runs with. A call's own statements run as the policy says; what the
+// triggers do must see every row, and so runs as the tables' owner; the seats are the extension's.
+enum class Actor : std::uint8_t { call, tables_owner, extension_owner };
 
 struct Signature {
   std::array<Parameter, 8> parameters{};
-  Actor actor = Actor::tables_owner;
+  Actor actor = Actor::call;
 };
 
 Signature signature(Statement statement) noexcept;
 
-// What the catalogs say of the policy's tables. Table names are qualified and quoted already.
+// What the catalogs say of the policy's tables. Table names are qualified and quoted already. Each
+// text ends with a zero.
 struct Catalog {
   std::string_view users;
   std::string_view tournaments;
@@ -91,6 +98,9 @@ struct Catalog {
   std::string_view ledger;
   std::string_view seats;
   std::string_view balance_type;  // with its modifier, as in numeric(10,2)
+  bool balance_is_numeric;        // and may be NaN or infinite
+  std::string_view key_cast;      // to the type of the ledger's key; empty where text fits
+  bool key_is_required;           // the ledger wants a key in every row
   std::string_view active;        // the active expression with each column qualified by e
 };
 
