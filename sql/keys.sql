@@ -79,3 +79,33 @@ SELECT enroll('9223372036854775808', '10');
 \set VERBOSITY default
 
 SELECT count(*) AS enrolled FROM enrollments WHERE is_active;
+
+-- The enrollments' own key may be of another family than the users' and the tournaments': what a
+-- receipt names then fits a call by text alone, and any other is refused before it does a thing.
+SET client_min_messages = error;
+INSERT INTO users (id, credit_balance) VALUES (13, 100);
+CREATE TABLE attached AS SELECT document FROM enroll_policies;
+SELECT enroll_detach();
+ALTER TABLE credit_transactions DROP CONSTRAINT credit_transactions_enrollment_id_fkey;
+ALTER TABLE enrollments ALTER COLUMN id DROP IDENTITY;
+ALTER TABLE enrollments ALTER COLUMN id TYPE uuid USING gen_random_uuid(),
+  ALTER COLUMN id SET DEFAULT gen_random_uuid();
+ALTER TABLE credit_transactions ALTER COLUMN enrollment_id TYPE uuid USING NULL;
+SELECT enroll_attach(document) FROM attached;
+RESET client_min_messages;
+\set VERBOSITY terse
+SELECT enroll(13, 10);
+SELECT try_enroll(13, 10);
+SELECT can_enroll(13, 10);
+SELECT enroll_waived(13, 10, 'why');
+SELECT enroll_many(ARRAY[13], 10);
+SELECT try_enroll_many(ARRAY[]::bigint[], 10);
+SELECT unenroll(1, 10);
+SELECT try_unenroll(1, 10);
+SELECT quote_unenroll(1, 10);
+\set VERBOSITY default
+SELECT code FROM enroll('13', '10', 'mixed');
+SELECT id AS enrolled FROM enrollments WHERE user_id = 13 \gset
+SELECT code, replayed, enrollment_id = :'enrolled' AS names_it FROM enroll('13', '10', 'mixed');
+SELECT code, enrollment_id = :'enrolled' AS names_it FROM quote_unenroll('13', '10');
+SELECT code, enrollment_id = :'enrolled' AS names_it FROM unenroll('13', '10');

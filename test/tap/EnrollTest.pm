@@ -15,7 +15,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
 
 our @EXPORT = qw(
-  start_server new_shop fill connect_to ask wait_for call insist outcome_of
+  start_server new_shop fill connect_to ask wait_for call insist must attach outcome_of
   start_clients begin_rush end_rush rush stop_clients
   tally counts violations false_fulls bad_receipts deadlocks);
 
@@ -180,6 +180,22 @@ sub insist
         return $call if $call->{state} ne '40001';
     }
     die "still 40001 after 10000 tries: $sql";
+}
+
+# A call whose failure would make what follows pointless.
+sub must
+{
+    my ($call) = @_;
+    die "$call->{state}: $call->{message}" if $call->{state} ne '00000';
+    return $call;
+}
+
+# Attaches a policy, given as a hash.
+sub attach
+{
+    my ($dbh, $policy, $name) = @_;
+    return call($dbh, 'SELECT enroll_attach($1::jsonb, $2)',
+        JSON::PP->new->canonical->encode($policy), $name // 'default');
 }
 
 # What a call of a function came to: the receipt's code or, where it raised, the code that its

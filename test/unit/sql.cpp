@@ -51,6 +51,9 @@ Catalog catalog() {
           .ledger = R"("s"."credit_transactions")",
           .seats = R"("x".enroll_seat)",
           .balance_type = "pg_catalog.numeric(10,2)",
+          .balance_is_numeric = true,
+          .key_cast = {},
+          .key_is_required = false,
           .active = R"(e."is_active")"};
 }
 
