@@ -13,23 +13,10 @@ case ${1:-} in
   *) die "usage: $0 [--keep]" ;;
 esac
 
-if [ -t 1 ]; then BOLD=$'\e[1m' PLAIN=$'\e[0m'; else BOLD='' PLAIN=''; fi
-
-# step TEXT COMMAND...: one line of progress; the command's output is shown only if it fails.
-step() {
-  local text=$1 log=$WORK/step.log began=$SECONDS
-  shift
-  printf '%-58s ' "$text ..."
-  "$@" >"$log" 2>&1 || { echo "failed"; tail -n 40 "$log" >&2; exit 1; }
-  echo "$((SECONDS - began)) s"
-}
-
 # psql answers in lines, so that results and errors stay in order on their way through the pipe.
 sql() { as_builder env -C "$WORK/src/examples" stdbuf -oL "$BIN/psql" -X -q -d club "$@"; }
 
 value() { sql -At -c "$1"; }
-
-highlight() { sed -u "s/^== .*/$BOLD&$PLAIN/"; }
 
 tour() {
   sql <"$ROOT/examples/quickstart.sql" 2>&1 | tee "$WORK/tour.out" | highlight
@@ -37,12 +24,9 @@ tour() {
 
 # The tour must have shown each code and each SQLSTATE that it promises.
 tour_is_complete() {
-  local word
-  for word in ENROLLED UNENROLLED IDEMPOTENCY_MISMATCH TOURNAMENT_NOT_FOUND USER_NOT_FOUND \
-    NOT_ENROLLED NOT_OPEN ALREADY_ENROLLED FULL PRICE_CHANGED INSUFFICIENT_CREDITS \
-    'SQLSTATE NR001' 'SQLSTATE 23514' 'SQLSTATE 23505' 'SQLSTATE NR090'; do
-    grep -qw -e "$word" "$WORK/tour.out" || die "The tour did not show $word."
-  done
+  shows "$WORK/tour.out" ENROLLED UNENROLLED IDEMPOTENCY_MISMATCH TOURNAMENT_NOT_FOUND \
+    USER_NOT_FOUND NOT_ENROLLED NOT_OPEN ALREADY_ENROLLED FULL PRICE_CHANGED \
+    INSUFFICIENT_CREDITS 'SQLSTATE NR001' 'SQLSTATE 23514' 'SQLSTATE 23505' 'SQLSTATE NR090'
 }
 
 # 32 connections wait at an advisory lock, are let go at once, and call for the same last seat.
@@ -87,17 +71,15 @@ how_to_go_on() {
 main() {
   install_missing "${BUILD_PACKAGES[@]}"
   work_dir
-  step "Copying PostgreSQL $PGVERSION into a directory of its own" make_stage "$WORK/stage"
+  quietly "Copying PostgreSQL $PGVERSION into a directory of its own" make_stage "$WORK/stage"
   # Without LLVM bitcode, which a tour has no use for, it builds in half the time.
-  step "Building pg_enroll" build_into "$WORK/stage" with_llvm=no
-  step "Starting a private server" start_cluster club
-  step "Creating a database" as_builder "$BIN/createdb" club
+  quietly "Building pg_enroll" build_into "$WORK/stage" with_llvm=no
+  quietly "Starting a private server" start_cluster club
+  quietly "Creating a database" as_builder "$BIN/createdb" club
   tour
   tour_is_complete
-  echo
-  echo "$BOLD== 10. The last seat: 32 connections call for it at the same moment$PLAIN"
-  echo
-  step "Racing" race
+  title "10. The last seat: 32 connections call for it at the same moment"
+  quietly "Racing" race
   echo
   race_result
   echo

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs the tests: all of them, or the steps named as arguments.
 #
-#   test/run.sh [build] [gates] [unit] [regress] [isolation] [tap] [quickstart] [valgrind]
+#   test/run.sh [build] [gates] [unit] [regress] [isolation] [tap] [quickstart] [semesters] \
+#     [valgrind]
 #
 # The last one runs the regression tests again, with every server process under valgrind. KEEP=1
 # keeps the work directory with every log. The last line is "N passed, N failed".
@@ -11,7 +12,6 @@ set -uo pipefail
 
 PASSED=0
 FAILED=0
-SETTINGS=("max_connections = 150" "max_prepared_transactions = 20")
 
 # -- Counting ---------------------------------------------------------------------------------
 
@@ -199,9 +199,13 @@ step_tap() {
     timeout 1800 prove -v -I test/tap "${tests[@]}"
 }
 
-# As a newcomer would run it, from the checkout; it builds and starts its own.
+# As a newcomer would run them, from the checkout; they build and start their own.
 step_quickstart() {
   check "the quick start runs and says what it promises" bash "$ROOT/examples/quickstart.sh"
+}
+
+step_semesters() {
+  check "the worked example holds what it promises" bash "$ROOT/examples/semesters/run.sh"
 }
 
 # -- valgrind ---------------------------------------------------------------------------------
@@ -244,6 +248,8 @@ packages_of() {
     build) printf '%s\n' "${BUILD_PACKAGES[@]}" ;;
     unit) printf '%s\n' "${BUILD_PACKAGES[@]}" cmake catch2 ;;
     tap) printf '%s\n' libipc-run-perl libdbd-pg-perl ;;
+    quickstart) printf '%s\n' "${BUILD_PACKAGES[@]}" ;;
+    semesters) printf '%s\n' "${BUILD_PACKAGES[@]}" "${SEMESTERS_PACKAGES[@]}" ;;
     valgrind) printf '%s\n' "${VALGRIND_PACKAGES[@]}" ;;
   esac
 }
@@ -256,7 +262,7 @@ needs_build() {
 choose_steps() {
   local step
   if [ $# -eq 0 ]; then
-    STEPS=(build gates unit regress isolation tap quickstart valgrind)
+    STEPS=(build gates unit regress isolation tap quickstart semesters valgrind)
     return
   fi
   STEPS=()

@@ -1,4 +1,4 @@
-# Functions shared by the test runner, the mutants and the quick start. Sourced, never run.
+# Functions shared by the tests, the benchmarks and the examples. Sourced, never run.
 #
 # Nothing here writes into the checkout or into the system's PostgreSQL. The checkout's files are
 # copied to a work directory, the extension is installed into a copy of PostgreSQL there (a stage:
@@ -13,11 +13,14 @@ PGSHARE=/usr/share/postgresql/$PGVERSION
 
 BUILD_PACKAGES=("postgresql-$PGVERSION" "postgresql-client-$PGVERSION"
                 "postgresql-server-dev-$PGVERSION" g++ make nlohmann-json3-dev)
-TEST_PACKAGES=(cmake catch2 libipc-run-perl libdbd-pg-perl)
 VALGRIND_PACKAGES=(valgrind)
+SEMESTERS_PACKAGES=(alembic python3-psycopg2)
 
 # PostgreSQL refuses to run as root, so whatever root starts is built and run as "postgres".
 if [ "$(id -u)" = 0 ]; then BUILDER=postgres; else BUILDER=$(id -un); fi
+
+# What the tests' clusters need beyond the default settings.
+SETTINGS=("max_connections = 150" "max_prepared_transactions = 20")
 
 CLUSTERS=()
 
@@ -31,6 +34,33 @@ done
 die() {
   printf '%s\n' "$@" >&2
   exit 1
+}
+
+# -- Telling ----------------------------------------------------------------------------------
+
+if [ -t 1 ]; then BOLD=$'\e[1m' PLAIN=$'\e[0m'; else BOLD='' PLAIN=''; fi
+
+title() { printf '\n%s== %s%s\n\n' "$BOLD" "$1" "$PLAIN"; }
+
+# The titles of what psql says, as it says it.
+highlight() { sed -u "s/^== .*/$BOLD&$PLAIN/"; }
+
+# quietly TEXT COMMAND...: one line of progress; the command's output is shown only if it fails.
+quietly() {
+  local text=$1 log=$WORK/step.log began=$SECONDS
+  shift
+  printf '%-58s ' "$text ..."
+  "$@" >"$log" 2>&1 || { echo "failed"; tail -n 40 "$log" >&2; exit 1; }
+  echo "$((SECONDS - began)) s"
+}
+
+# shows FILE WORD...: each word stands in the file, or the example ends here.
+shows() {
+  local file=$1 word
+  shift
+  for word; do
+    grep -qw -e "$word" "$file" || die "The tour did not show: $word"
+  done
 }
 
 # -- Packages ---------------------------------------------------------------------------------
@@ -54,6 +84,7 @@ has_package() {
     nlohmann-json3-dev) has_header nlohmann/json.hpp ;;
     libipc-run-perl) perl -MIPC::Run -e 1 ;;
     libdbd-pg-perl) perl -MDBD::Pg -e 1 ;;
+    python3-*) /usr/bin/python3 -c "import ${1#python3-}" ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }
@@ -225,8 +256,9 @@ forget_cluster() {
   CLUSTERS=("${kept[@]}")
 }
 
+# stop_cluster NAME [MODE]
 stop_cluster() {
-  run_pg_ctl "$1" stop -m fast >/dev/null
+  run_pg_ctl "$1" stop -m "${2:-fast}" >/dev/null
   forget_cluster "$1"
   unset PGHOST PGPORT PGUSER
 }
