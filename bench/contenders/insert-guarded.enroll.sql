@@ -1,0 +1,1 @@
+INSERT INTO guarded.enrollments (user_id, tournament_id) VALUES (:user, :tournament);

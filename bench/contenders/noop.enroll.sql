@@ -1,0 +1,1 @@
+SELECT bench.noop(:user, :tournament);

@@ -1,0 +1,1 @@
+SELECT * FROM enroll(:user::bigint, :tournament::bigint);

@@ -1,0 +1,1 @@
+SELECT * FROM try_enroll(:user::bigint, :tournament::bigint);

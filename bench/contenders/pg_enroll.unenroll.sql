@@ -1,0 +1,1 @@
+SELECT * FROM unenroll(:user::bigint, :tournament::bigint);

@@ -1,0 +1,1 @@
+SELECT twin.enroll_counted(:user, :tournament);

@@ -1,0 +1,1 @@
+SELECT twin.unenroll_counted(:user, :tournament);

@@ -1,0 +1,1 @@
+SELECT twin.enroll_locked(:user, :tournament);
