@@ -47,44 +47,46 @@ struct Stripe {
   std::optional<int64> allotted;
   std::optional<int64> capacity;
   int64 epoch;
-  bool held;  // by a transaction under way that is not this one
-  bool mine;  // held or written by this one
+  // Known only where somebody looked.
+  bool held = false;  // by a transaction under way that is not this one
+  bool mine = false;  // held or written by this one
 
   bool has_room(int64 wanted) const { return rules::has_room(allotted, taken, wanted); }
 };
 
-bool is_held(HeapTuple tuple) {
+// Whether another transaction under way, or this one, has written or locked the version. What this
+// one has written nobody else can hold.
+void look_at_holder(Stripe& stripe, HeapTuple tuple, Buffer buffer) {
   const HeapTupleHeader header = tuple->t_data;
-  if ((header->t_infomask & HEAP_XMAX_INVALID) != 0) return false;
+  stripe.mine = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header));
+  if (stripe.mine) return;
+  LockBuffer(buffer, BUFFER_LOCK_SHARE);
+  const uint16 mask = header->t_infomask;
   const TransactionId holder = HeapTupleHeaderGetRawXmax(header);
-  if ((header->t_infomask & HEAP_XMAX_IS_MULTI) != 0) return MultiXactIdIsRunning(holder, false);
-  return !TransactionIdIsCurrentTransactionId(holder) && TransactionIdIsInProgress(holder);
-}
-
-bool is_mine(HeapTuple tuple) {
-  const HeapTupleHeader header = tuple->t_data;
-  if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header))) return true;
-  const bool single = (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0;
-  return single && TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header));
+  LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+  if ((mask & HEAP_XMAX_INVALID) != 0) return;
+  // Several lockers: nobody has to know which of them are still there.
+  stripe.held = (mask & HEAP_XMAX_IS_MULTI) != 0;
+  if (stripe.held) return;
+  stripe.mine = TransactionIdIsCurrentTransactionId(holder);
+  stripe.held = !stripe.mine && TransactionIdIsInProgress(holder);
 }
 
 Stripe stripe_of(HeapTuple tuple, TupleDesc description) {
   bool null = false;
   const Datum number = heap_getattr(tuple, column_stripe, description, &null);
-  return {DatumGetInt32(number),
-          seat_column(tuple, description, column_taken).value_or(0),
+  return {DatumGetInt32(number), seat_column(tuple, description, column_taken).value_or(0),
           seat_column(tuple, description, column_allotted),
           seat_column(tuple, description, column_capacity),
-          seat_column(tuple, description, column_epoch).value_or(0),
-          is_held(tuple),
-          is_mine(tuple)};
+          seat_column(tuple, description, column_epoch).value_or(0)};
 }
 
 // Visits a tournament's stripes in order, or the one of that number. An index scan of our own:
 // rows by their key, without a plan to start up.
+enum class Holders : std::uint8_t { ignored, asked };
 template <typename Visitor>
 void visit_stripes(const Attachment* policy, const char* tournament, Snapshot snapshot,
-                   std::optional<int32> number, Visitor visit) {
+                   std::optional<int32> number, Holders holders, Visitor visit) {
   ScanKeyData keys[3];
   ScanKeyInit(&keys[0], column_policy, BTEqualStrategyNumber, F_TEXTEQ,
               CStringGetTextDatum(policy->name));
@@ -97,7 +99,12 @@ void visit_stripes(const Attachment* policy, const char* tournament, Snapshot sn
   const SysScanDesc scan = systable_beginscan(table, index, true, snapshot, number ? 3 : 2, keys);
   for (HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple);
        tuple = systable_getnext(scan)) {
-    visit(stripe_of(tuple, RelationGetDescr(table)));
+    Stripe stripe = stripe_of(tuple, RelationGetDescr(table));
+    if (holders == Holders::asked) {
+      const auto* slot = reinterpret_cast<BufferHeapTupleTableSlot*>(scan->slot);
+      look_at_holder(stripe, tuple, slot->buffer);
+    }
+    visit(stripe);
   }
   systable_endscan(scan);
   table_close(table, AccessShareLock);
@@ -108,14 +115,15 @@ void visit_stripes(const Attachment* policy, const char* tournament, Snapshot sn
 constexpr uint32 guesses = 1024;
 int32 stripe_counts[guesses];
 
-int32& stripe_count(const char* tournament) {
-  const auto length = static_cast<int>(strlen(tournament));
-  const auto* bytes = reinterpret_cast<const unsigned char*>(tournament);
-  return stripe_counts[hash_bytes(bytes, length) % guesses];
+int32& stripe_count(const Attachment* policy, const char* tournament) {
+  const auto hash = [](const char* text) {
+    return hash_bytes(reinterpret_cast<const unsigned char*>(text), static_cast<int>(strlen(text)));
+  };
+  return stripe_counts[hash_combine(hash(policy->name), hash(tournament)) % guesses];
 }
 
-int32 own_stripe(const char* tournament) {
-  return pg::backend_number() % std::max(stripe_count(tournament), 1);
+int32 own_stripe(const Attachment* policy, const char* tournament) {
+  return pg::backend_number() % std::max(stripe_count(policy, tournament), 1);
 }
 
 void add_stripe(Seat& seat, const Stripe& stripe) {
@@ -134,18 +142,19 @@ void add_stripe(Seat& seat, const Stripe& stripe) {
 Seat read_seat(const Attachment* policy, const char* tournament, Snapshot snapshot) {
   Seat seat;
   int32 count = 0;
-  visit_stripes(policy, tournament, snapshot, std::nullopt, [&](const Stripe& stripe) {
-    add_stripe(seat, stripe);
-    ++count;
-  });
-  stripe_count(tournament) = count;
+  visit_stripes(policy, tournament, snapshot, std::nullopt, Holders::ignored,
+                [&](const Stripe& stripe) {
+                  add_stripe(seat, stripe);
+                  ++count;
+                });
+  stripe_count(policy, tournament) = count;
   return seat;
 }
 
 Seat read_own_seat(const Attachment* policy, const char* tournament, Snapshot snapshot,
                    std::optional<int64> capacity) {
   Seat own;
-  visit_stripes(policy, tournament, snapshot, own_stripe(tournament),
+  visit_stripes(policy, tournament, snapshot, own_stripe(policy, tournament), Holders::ignored,
                 [&](const Stripe& stripe) { add_stripe(own, stripe); });
   const bool enough = own.found && own.has_room(1) && own.capacity == capacity;
   return enough ? own : read_seat(policy, tournament, snapshot);
@@ -173,19 +182,21 @@ struct Choice {
 Choice choose_stripe(const Attachment* policy, const char* tournament, int64 wanted) {
   CommandCounterIncrement();
   const Snapshot snapshot = pg::fresh_snapshot(GetCurrentCommandId(false));
-  const int32 own = own_stripe(tournament);
+  int32 own = own_stripe(policy, tournament);
   Choice choice;
-  visit_stripes(policy, tournament, snapshot, own, [&](const Stripe& stripe) {
+  visit_stripes(policy, tournament, snapshot, own, Holders::asked, [&](const Stripe& stripe) {
     if (!stripe.held && stripe.has_room(wanted)) choice.stripe = stripe;
   });
   if (!choice.stripe) {
     pg::Items<Stripe> all;
-    visit_stripes(policy, tournament, snapshot, std::nullopt, [&](const Stripe& stripe) {
-      all.add(stripe);
-      if (stripe.mine) choice.highest_mine = stripe.number;
-    });
+    visit_stripes(policy, tournament, snapshot, std::nullopt, Holders::asked,
+                  [&](const Stripe& stripe) {
+                    all.add(stripe);
+                    if (stripe.mine) choice.highest_mine = stripe.number;
+                  });
     const auto count = static_cast<int32>(all.count);
-    stripe_count(tournament) = count;
+    stripe_count(policy, tournament) = count;
+    own = own_stripe(policy, tournament);
     for (const bool waits : {false, true}) {
       for (int32 i = 0; i < count && !choice.stripe; ++i) {
         const Stripe& stripe = all.at[(own + i) % count];
@@ -223,7 +234,7 @@ std::optional<Seat> claim_at(Attachment* policy, const char* tournament, int32 s
 bool claim_upwards(Attachment* policy, const char* tournament, int64 count, const AsRead* as_read,
                    int32 highest_mine) {
   int64 wanted = count;
-  const int32 stripes = stripe_count(tournament);
+  const int32 stripes = stripe_count(policy, tournament);
   for (int32 number = 0; number < stripes && wanted > 0; ++number) {
     const Statement hold = number < highest_mine ? Statement::seat_hold_free : Statement::seat_hold;
     pg::Rows rows =
@@ -250,7 +261,7 @@ void split_seat(Attachment* policy, const char* tournament, const Seat& seat) {
   run_fresh(policy, Statement::seat_split,
             {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(stripes - 1),
               pg::bigint(left ? *left / stripes : 0)}});
-  stripe_count(tournament) = stripes;
+  stripe_count(policy, tournament) = stripes;
 }
 
 // A row that was not allotted the whole capacity is one of several.
@@ -266,7 +277,7 @@ std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 coun
                           const AsRead* as_read) {
   const Choice choice = choose_stripe(policy, tournament, count);
   const std::optional<Stripe>& stripe = choice.stripe;
-  if (stripe_count(tournament) <= 1) {
+  if (stripe_count(policy, tournament) <= 1) {
     if (!stripe) return std::nullopt;
     const std::optional<Seat> seat = claim_at(policy, tournament, stripe->number, count, as_read);
     if (!seat) return std::nullopt;
@@ -476,6 +487,8 @@ void recount_taken(Attachment* policy) {
 
 void seed_seats(Attachment* policy) {
   lock_out_writers(policy);
+  // The policy may allow fewer stripes than there are.
+  run_fresh(policy, Statement::seat_unite, {{pg::text_value(policy->name)}});
   correct_seats(policy, ignore, nullptr);
   run_fresh(policy, Statement::seat_renew,
             {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});

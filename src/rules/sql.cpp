@@ -407,6 +407,9 @@ string Writer::seat(Statement statement) const {
              "pg_catalog.sum(g.taken) FROM g), 0)::pg_catalog.int8, allotted = $3, capacity = $4, "
              "epoch = " +
              next_epoch("$5") + " WHERE " + first;
+    case Statement::seat_unite:
+      return "DELETE FROM " + seats + " AS s WHERE " + mine +
+             " AND s.stripe OPERATOR(pg_catalog.>) 0";
     case Statement::seat_empty:
       return "UPDATE " + seats + " AS s SET taken = 0, epoch = " + next_epoch("$2") + " WHERE " +
              mine;
@@ -438,8 +441,9 @@ string Writer::seat_recount(Statement statement) const {
              "CASE WHEN pg_catalog.bool_and(s.allotted IS NOT NULL) THEN "
              "pg_catalog.sum(s.allotted)::pg_catalog.int8 END AS allotted, "
              "pg_catalog.max(s.capacity) AS capacity, pg_catalog.min(s.stripe) "
-             "OPERATOR(pg_catalog.=) 0 AND COALESCE(pg_catalog.min(s.capacity), -1) "
-             "OPERATOR(pg_catalog.=) COALESCE(pg_catalog.max(s.capacity), -1) AND "
+             "OPERATOR(pg_catalog.=) 0 AND " +
+             same("pg_catalog.min(s.capacity)", "pg_catalog.max(s.capacity)") +
+             " AND "
              "pg_catalog.min(s.epoch) OPERATOR(pg_catalog.=) pg_catalog.max(s.epoch) AS whole "
              "FROM " +
              seats + " AS s WHERE " + mine +
@@ -600,6 +604,7 @@ Signature signature(Statement statement) noexcept {
     case Statement::seat_open_taken:
       return {{P::text, P::text, P::bigint, P::bigint, P::bigint, P::bigint}, seats};
     case Statement::seat_lock_all:
+    case Statement::seat_unite:
       return {{P::text}, seats};
     case Statement::seat_lock:
     case Statement::seat_lock_rest:

@@ -61,6 +61,7 @@ enum class Statement : std::uint8_t {
   seat_compare,
   seat_recount,
   seat_remove,
+  seat_unite,
   seat_renew,
 };
 inline constexpr std::size_t statement_count = static_cast<std::size_t>(Statement::seat_renew) + 1;
