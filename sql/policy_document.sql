@@ -76,7 +76,7 @@ INSERT INTO errors (path, value) VALUES
   ('{watch}', '{"table": "rooms"}'), ('{watch}', '[{"table": "rooms"}]'),
   ('{watch}', '[{"table": "a", "tournament": "b"}, {"table": "a", "tournament": "c"}]'),
   ('{callers}', '[]'), ('{callers}', '"app"'), ('{callers}', '["app", "app"]'),
-  ('{run_as}', '"superuser"'), ('{run_as}', '"Owner"'), ('{stripes}', '4'), ('{notify}', '"all"'),
+  ('{run_as}', '"superuser"'), ('{run_as}', '"Owner"'), ('{stripes}', '"4"'), ('{notify}', '"all"'),
   ('{wait}', '3'), ('{wait}', '"3"'), ('{wait}', '"3 s"'), ('{wait}', '"0s"'), ('{wait}', '"-1s"'),
   ('{wait}', '"1.5s"'), ('{wait}', '"36000min"'), ('{wait}', '"999999999999999999999ms"');
 UPDATE errors SET error = attach_error(CASE WHEN path = '{}' THEN value

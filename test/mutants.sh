@@ -229,6 +229,15 @@ mutate sql/raw_writers "a TRUNCATE gives no seat back" \
 mutate sql/hostile "the search path is the caller's" \
   src/pg/spi.cpp 'if (path_differs) set_for_now(' 'if (path_differs && level < 0) set_for_now('
 
+mutate sql/stripes "an empty row is taken for a full tournament" \
+  src/engine/seats.cpp 'own.found && own.has_room(1) && own.capacity' 'own.found && own.capacity'
+
+mutate sql/stripes "several seats are sought in one row" \
+  src/engine/seats.cpp 'return count > 1 &&' 'return count < 0 &&'
+
+mutate stripes "nobody divides a counter" \
+  src/engine/seats.cpp 'if (stripe->held) split_seat(' 'if (!stripe) split_seat('
+
 mutate sql/watch "a change of a watched table allots nothing anew" \
   src/engine/gate.cpp 'reallot(policy, touched.changed.at,' \
   'if (!is_watched) reallot(policy, touched.changed.at,'

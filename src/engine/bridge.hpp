@@ -59,6 +59,7 @@ struct PolicyLists {
   List *watched_tables, *watched_columns;  // in step
   bool reactivates;
   bool runs_as_caller;
+  int32 stripes;  // at most; 0: by the seats
   std::optional<int32> wait_ms;
 };
 

@@ -9,9 +9,6 @@
 
 namespace pg_enroll::engine {
 
-// At most so many times does a call read again before it gives up as BUSY.
-inline constexpr int most_rounds = 10;
-
 enum class Expected : std::uint8_t { enrollments, reactivations, withdrawal };
 
 struct Frame {

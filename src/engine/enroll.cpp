@@ -22,7 +22,7 @@ std::optional<Outcome> look(const Call& call, Snapshot snapshot, PriceRule rule,
                              {{pg::value(call.user), pg::value(call.tournament)}}, snapshot);
   reading = reading_of(call.policy, rows, 0, 1, call.memory);
   if (reading.facts.tournament_found) {
-    reading.seat = read_seat(call.policy, call.tournament_text, snapshot);
+    reading.seat = read_own_seat(call.policy, call.tournament_text, snapshot, reading.capacity);
   }
   return judge_reading(call.policy, call.user, call.tournament, reading, call.max_price, rule);
 }
@@ -221,8 +221,9 @@ Receipt can_enroll(Call& call) {
   if (!reading.balance.null) {
     receipt.balance_after = (Money(reading.balance.datum) - price).value();
   }
+  const Seat all = read_seat(call.policy, call.tournament_text, GetActiveSnapshot());
   const std::optional<int64> left =
-      rules::seats_left(rules::allotment(reading.capacity), reading.seat.taken);
+      rules::seats_left(rules::allotment(reading.capacity), all.taken);
   if (left) receipt.seats_left = *left - 1;
   return receipt;
 }

@@ -34,37 +34,130 @@ std::optional<Seat> seat_of(pg::Rows rows) {
   seat.found = true;
   seat.taken = DatumGetInt64(rows.at(0, 1).datum);
   seat.allotted = pg::as_bigint(rows.at(0, 2));
+  seat.capacity = pg::as_bigint(rows.at(0, 3));
   // A statement of many tournaments comes here many times.
   rows.release();
   return seat;
 }
 
-}  // namespace
+// One row of a tournament's counter.
+struct Stripe {
+  int32 number;
+  int64 taken;
+  std::optional<int64> allotted;
+  std::optional<int64> capacity;
+  int64 epoch;
+  // Known only where somebody looked.
+  bool held = false;  // by a transaction under way that is not this one
+  bool mine = false;  // held or written by this one
 
-// An index scan of our own: one row by its key, without a plan to start up.
-Seat read_seat(const Attachment* policy, const char* tournament, Snapshot snapshot) {
+  bool has_room(int64 wanted) const { return rules::has_room(allotted, taken, wanted); }
+};
+
+// Whether another transaction under way, or this one, has written or locked the version. What this
+// one has written nobody else can hold.
+void look_at_holder(Stripe& stripe, HeapTuple tuple, Buffer buffer) {
+  const HeapTupleHeader header = tuple->t_data;
+  stripe.mine = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header));
+  if (stripe.mine) return;
+  LockBuffer(buffer, BUFFER_LOCK_SHARE);
+  const uint16 mask = header->t_infomask;
+  const TransactionId holder = HeapTupleHeaderGetRawXmax(header);
+  LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+  if ((mask & HEAP_XMAX_INVALID) != 0) return;
+  // Several lockers: nobody has to know which of them are still there.
+  stripe.held = (mask & HEAP_XMAX_IS_MULTI) != 0;
+  if (stripe.held) return;
+  stripe.mine = TransactionIdIsCurrentTransactionId(holder);
+  stripe.held = !stripe.mine && TransactionIdIsInProgress(holder);
+}
+
+Stripe stripe_of(HeapTuple tuple, TupleDesc description) {
+  bool null = false;
+  const Datum number = heap_getattr(tuple, column_stripe, description, &null);
+  return {DatumGetInt32(number), seat_column(tuple, description, column_taken).value_or(0),
+          seat_column(tuple, description, column_allotted),
+          seat_column(tuple, description, column_capacity),
+          seat_column(tuple, description, column_epoch).value_or(0)};
+}
+
+// Visits a tournament's stripes in order, or the one of that number. An index scan of our own:
+// rows by their key, without a plan to start up.
+enum class Holders : std::uint8_t { ignored, asked };
+template <typename Visitor>
+void visit_stripes(const Attachment* policy, const char* tournament, Snapshot snapshot,
+                   std::optional<int32> number, Holders holders, Visitor visit) {
   ScanKeyData keys[3];
   ScanKeyInit(&keys[0], column_policy, BTEqualStrategyNumber, F_TEXTEQ,
               CStringGetTextDatum(policy->name));
   ScanKeyInit(&keys[1], column_tournament, BTEqualStrategyNumber, F_TEXTEQ,
               CStringGetTextDatum(tournament));
-  ScanKeyInit(&keys[2], column_stripe, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(0));
+  ScanKeyInit(&keys[2], column_stripe, BTEqualStrategyNumber, F_INT4EQ,
+              Int32GetDatum(number.value_or(0)));
   const Relation table = table_open(policy->home.seats, AccessShareLock);
   const Oid index = pg::primary_key_index(table);
-  const SysScanDesc scan = systable_beginscan(table, index, true, snapshot, 3, keys);
-  const HeapTuple tuple = systable_getnext(scan);
-  Seat seat;
-  if (HeapTupleIsValid(tuple)) {
-    const TupleDesc description = RelationGetDescr(table);
-    seat.found = true;
-    seat.taken = seat_column(tuple, description, column_taken).value_or(0);
-    seat.allotted = seat_column(tuple, description, column_allotted);
-    seat.capacity = seat_column(tuple, description, column_capacity);
-    seat.epoch = seat_column(tuple, description, column_epoch).value_or(0);
+  const SysScanDesc scan = systable_beginscan(table, index, true, snapshot, number ? 3 : 2, keys);
+  for (HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple);
+       tuple = systable_getnext(scan)) {
+    Stripe stripe = stripe_of(tuple, RelationGetDescr(table));
+    if (holders == Holders::asked) {
+      const auto* slot = reinterpret_cast<BufferHeapTupleTableSlot*>(scan->slot);
+      look_at_holder(stripe, tuple, slot->buffer);
+    }
+    visit(stripe);
   }
   systable_endscan(scan);
   table_close(table, AccessShareLock);
+}
+
+// How many stripes a tournament had when this session last saw all of them. A guess: tournaments
+// may share a place here, and stripes come and go.
+constexpr uint32 guesses = 1024;
+int32 stripe_counts[guesses];
+
+int32& stripe_count(const Attachment* policy, const char* tournament) {
+  const auto hash = [](const char* text) {
+    return hash_bytes(reinterpret_cast<const unsigned char*>(text), static_cast<int>(strlen(text)));
+  };
+  return stripe_counts[hash_combine(hash(policy->name), hash(tournament)) % guesses];
+}
+
+int32 own_stripe(const Attachment* policy, const char* tournament) {
+  return pg::backend_number() % std::max(stripe_count(policy, tournament), 1);
+}
+
+void add_stripe(Seat& seat, const Stripe& stripe) {
+  if (!seat.found) {
+    seat = {true, stripe.taken, stripe.allotted, stripe.capacity, stripe.epoch};
+    return;
+  }
+  seat.taken = rules::sum(seat.taken, stripe.taken);
+  seat.allotted = seat.allotted && stripe.allotted
+                      ? std::optional<int64>(rules::sum(*seat.allotted, *stripe.allotted))
+                      : std::nullopt;
+}
+
+}  // namespace
+
+Seat read_seat(const Attachment* policy, const char* tournament, Snapshot snapshot) {
+  Seat seat;
+  int32 count = 0;
+  visit_stripes(policy, tournament, snapshot, std::nullopt, Holders::ignored,
+                [&](const Stripe& stripe) {
+                  add_stripe(seat, stripe);
+                  ++count;
+                });
+  stripe_count(policy, tournament) = count;
   return seat;
+}
+
+Seat read_own_seat(const Attachment* policy, const char* tournament, Snapshot snapshot,
+                   std::optional<int64> capacity) {
+  Seat own;
+  visit_stripes(policy, tournament, snapshot, own_stripe(policy, tournament), Holders::ignored,
+                [&](const Stripe& stripe) { add_stripe(own, stripe); });
+  const bool enough = own.found && own.has_room(1) && own.capacity == capacity;
+  return enough ? own : read_seat(policy, tournament, snapshot);
 }
 
 Seat read_seat_now(const Attachment* policy, const char* tournament) {
@@ -75,23 +168,153 @@ Seat read_seat_now(const Attachment* policy, const char* tournament) {
   return seat;
 }
 
+namespace {
+
+// Where a claim or a give-back is to go.
+struct Choice {
+  std::optional<Stripe> stripe;
+  int32 highest_mine = -1;  // of the stripes that the transaction holds already
+};
+
+// The own stripe where it has room and nobody holds it; else the next that is so; else the next
+// that has room, for whose holder to wait, but above all that the transaction holds already: two
+// that wait upwards never wait for each other.
+Choice choose_stripe(const Attachment* policy, const char* tournament, int64 wanted) {
+  CommandCounterIncrement();
+  const Snapshot snapshot = pg::fresh_snapshot(GetCurrentCommandId(false));
+  int32 own = own_stripe(policy, tournament);
+  Choice choice;
+  visit_stripes(policy, tournament, snapshot, own, Holders::asked, [&](const Stripe& stripe) {
+    if (!stripe.held && stripe.has_room(wanted)) choice.stripe = stripe;
+  });
+  if (!choice.stripe) {
+    pg::Items<Stripe> all;
+    visit_stripes(policy, tournament, snapshot, std::nullopt, Holders::asked,
+                  [&](const Stripe& stripe) {
+                    all.add(stripe);
+                    if (stripe.mine) choice.highest_mine = stripe.number;
+                  });
+    const auto count = static_cast<int32>(all.count);
+    stripe_count(policy, tournament) = count;
+    own = own_stripe(policy, tournament);
+    for (const bool waits : {false, true}) {
+      for (int32 i = 0; i < count && !choice.stripe; ++i) {
+        const Stripe& stripe = all.at[(own + i) % count];
+        const bool fits = waits ? stripe.number > choice.highest_mine : !stripe.held;
+        if (fits && stripe.has_room(wanted)) choice.stripe = stripe;
+      }
+    }
+  }
+  UnregisterSnapshot(snapshot);
+  return choice;
+}
+
+// What a call has read of the tournament; a raw writer claims whatever it says.
+struct AsRead {
+  int64 epoch;
+  std::optional<int64> capacity;
+};
+
+std::optional<Seat> claim_at(Attachment* policy, const char* tournament, int32 stripe, int64 count,
+                             const AsRead* as_read) {
+  const pg::Value name = pg::text_value(policy->name);
+  const pg::Value key = pg::text_value(tournament);
+  if (as_read == nullptr) {
+    return seat_of(
+        run(policy, Statement::seat_claim, {{name, key, pg::bigint(stripe), pg::bigint(count)}}));
+  }
+  return seat_of(run(policy, Statement::seat_claim_read,
+                     {{name, key, pg::bigint(stripe), pg::bigint(count), pg::bigint(as_read->epoch),
+                       pg::bigint(as_read->capacity)}}));
+}
+
+// Takes what each stripe has, upwards, as everybody does who waits while holding one; below what
+// the transaction holds already, what is free. Who holds them all and is short has been refused
+// rightly.
+bool claim_upwards(Attachment* policy, const char* tournament, int64 count, const AsRead* as_read,
+                   int32 highest_mine) {
+  int64 wanted = count;
+  const int32 stripes = stripe_count(policy, tournament);
+  for (int32 number = 0; number < stripes && wanted > 0; ++number) {
+    const Statement hold = number < highest_mine ? Statement::seat_hold_free : Statement::seat_hold;
+    pg::Rows rows =
+        run(policy, hold,
+            {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(number)}});
+    if (rows.empty()) continue;
+    const int64 taken = DatumGetInt64(rows.at(0, 1).datum);
+    const std::optional<int64> allotted = pg::as_bigint(rows.at(0, 2));
+    rows.release();
+    const int64 part = std::min(wanted, rules::seats_left(allotted, taken).value_or(wanted));
+    if (part == 0) continue;
+    if (!claim_at(policy, tournament, number, part, as_read)) return false;
+    wanted -= part;
+  }
+  return wanted == 0;
+}
+
+// Who met others at the only stripe gives a share of what is left to new ones. They are added under
+// the lock of the first, which was written just now, so nobody else is doing the same.
+void split_seat(Attachment* policy, const char* tournament, const Seat& seat) {
+  const int32 stripes = rules::stripes_for(seat.left(), policy->lists.stripes);
+  if (stripes <= 1 || IsolationUsesXactSnapshot()) return;
+  const std::optional<int64> left = seat.left();
+  run_fresh(policy, Statement::seat_split,
+            {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(stripes - 1),
+              pg::bigint(left ? *left / stripes : 0)}});
+  stripe_count(policy, tournament) = stripes;
+}
+
+// A row that was not allotted the whole capacity is one of several.
+Seat whole_seat(const Attachment* policy, const char* tournament, const Seat& seat) {
+  const bool whole = seat.allotted == rules::allotment(seat.capacity);
+  return whole ? seat : read_seat_now(policy, tournament);
+}
+
+// A stripe that turns out to have no room stays locked to the end of the transaction, and whoever
+// waits for it then may hold one that is waited for next. So each attempt at one of several is a
+// subtransaction, which lets go.
+std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 count,
+                          const AsRead* as_read) {
+  const Choice choice = choose_stripe(policy, tournament, count);
+  const std::optional<Stripe>& stripe = choice.stripe;
+  if (stripe_count(policy, tournament) <= 1) {
+    if (!stripe) return std::nullopt;
+    const std::optional<Seat> seat = claim_at(policy, tournament, stripe->number, count, as_read);
+    if (!seat) return std::nullopt;
+    if (stripe->held) split_seat(policy, tournament, *seat);
+    return whole_seat(policy, tournament, *seat);
+  }
+  auto attempt = [&] {
+    if (stripe) return claim_at(policy, tournament, stripe->number, count, as_read).has_value();
+    return count > 1 && claim_upwards(policy, tournament, count, as_read, choice.highest_mine);
+  };
+  if (!pg::in_subtransaction(attempt)) return std::nullopt;
+  return read_seat_now(policy, tournament);
+}
+
+}  // namespace
+
 std::optional<Seat> claim_seats(Attachment* policy, const char* tournament, int64 count) {
-  return seat_of(
-      run(policy, Statement::seat_claim,
-          {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count)}}));
+  return claim(policy, tournament, count, nullptr);
 }
 
 std::optional<Seat> claim_seats_as_read(Attachment* policy, const char* tournament, int64 count,
                                         int64 epoch, std::optional<int64> capacity) {
-  return seat_of(run(policy, Statement::seat_claim_read,
-                     {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count),
-                       pg::bigint(epoch), pg::bigint(capacity)}}));
+  const AsRead as_read{epoch, capacity};
+  return claim(policy, tournament, count, &as_read);
 }
 
 std::optional<Seat> return_seats(Attachment* policy, const char* tournament, int64 count) {
-  return seat_of(
-      run(policy, Statement::seat_return,
-          {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(count)}}));
+  for (int round = 0; round < most_rounds; ++round) {
+    const std::optional<Stripe> stripe = choose_stripe(policy, tournament, 0).stripe;
+    if (!stripe) break;
+    const std::optional<Seat> seat =
+        seat_of(run(policy, Statement::seat_return,
+                    {{pg::text_value(policy->name), pg::text_value(tournament),
+                      pg::bigint(stripe->number), pg::bigint(count)}}));
+    if (seat) return whole_seat(policy, tournament, *seat);
+  }
+  return std::nullopt;
 }
 
 pg::Items<const char*> open_seats(Attachment* policy, const char* const* tournaments,
@@ -143,8 +366,11 @@ void reallot(Attachment* policy, const Datum* named, std::size_t named_count, Ab
   for (std::size_t i = 0; i < count; ++i) texts[i] = list[i].text;
   const pg::Value name = pg::text_value(policy->name);
   const pg::Value epoch = pg::bigint(epoch_floor());
-  run_fresh(policy, Statement::seat_lock, {{name, pg::value(pg::text_array(texts, count))}});
   for (std::size_t i = 0; i < count; ++i) {
+    // Whoever adds a stripe holds the first: once that is ours, the rest are all there are.
+    for (const Statement lock : {Statement::seat_lock, Statement::seat_lock_rest}) {
+      run_fresh(policy, lock, {{name, pg::text_value(texts[i])}}).release();
+    }
     pg::Rows rows = run_fresh(policy, Statement::read_tournament, {{pg::value(list[i].key)}});
     const bool found = !rows.empty();
     const std::optional<int64> capacity = found ? pg::as_bigint(rows.at(0, 2)) : 0;
@@ -158,8 +384,11 @@ void reallot(Attachment* policy, const Datum* named, std::size_t named_count, Ab
 
 namespace {
 
+// The second time for the stripes that were added while the first one waited.
 void lock_all_seats(Attachment* policy) {
-  run_fresh(policy, Statement::seat_lock_all, {{pg::text_value(policy->name)}});
+  for (int i = 0; i < 2; ++i) {
+    run_fresh(policy, Statement::seat_lock_all, {{pg::text_value(policy->name)}}).release();
+  }
 }
 
 }  // namespace
@@ -258,6 +487,8 @@ void recount_taken(Attachment* policy) {
 
 void seed_seats(Attachment* policy) {
   lock_out_writers(policy);
+  // The policy may allow fewer stripes than there are.
+  run_fresh(policy, Statement::seat_unite, {{pg::text_value(policy->name)}});
   correct_seats(policy, ignore, nullptr);
   run_fresh(policy, Statement::seat_renew,
             {{pg::text_value(policy->name), pg::bigint(epoch_floor())}});

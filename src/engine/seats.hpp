@@ -8,6 +8,9 @@
 
 namespace pg_enroll::engine {
 
+// At most so many times does a call read again before it gives up as BUSY.
+inline constexpr int most_rounds = 10;
+
 struct Seat {
   bool found = false;
   int64 taken = 0;
@@ -19,8 +22,13 @@ struct Seat {
   bool has_room(int64 wanted) const { return rules::has_room(allotted, taken, wanted); }
 };
 
-// A tournament's seats as the snapshot shows them.
+// A tournament's seats as the snapshot shows them: the sum of all stripes.
 Seat read_seat(const Attachment* policy, const char* tournament, Snapshot snapshot);
+
+// The session's own stripe alone where it has a seat to give and was allotted from that capacity;
+// else the sum.
+Seat read_own_seat(const Attachment* policy, const char* tournament, Snapshot snapshot,
+                   std::optional<int64> capacity);
 
 // The same as a snapshot taken now shows them, this transaction's work included.
 Seat read_seat_now(const Attachment* policy, const char* tournament);

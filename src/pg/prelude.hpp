@@ -22,6 +22,7 @@ extern "C" {
 #include "access/attmap.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relscan.h"
 #include "access/table.h"
 #include "access/tupconvert.h"
 #include "access/xact.h"
@@ -36,6 +37,7 @@ extern "C" {
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -48,8 +50,11 @@ extern "C" {
 #include "optimizer/optimizer.h"
 #include "parser/parser.h"
 #include "pgtime.h"
+#include "storage/bufmgr.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -107,6 +112,15 @@ inline AttrMap* columns_by_name(Relation from, Relation to) {
   return build_attrmap_by_name(RelationGetDescr(from), RelationGetDescr(to));
 #else
   return build_attrmap_by_name(RelationGetDescr(from), RelationGetDescr(to), false);
+#endif
+}
+
+// A small number that no other backend has at the same time.
+inline int32 backend_number() {
+#if PG_VERSION_NUM < 170000
+  return MyProc->pgprocno;
+#else
+  return MyProcNumber;
 #endif
 }
 

@@ -584,9 +584,21 @@ std::optional<std::int32_t> read_wait(const Section& root) {
   return static_cast<std::int32_t>(*given);
 }
 
-// Keys that a policy may state already, though they have but one value yet.
+std::int32_t read_stripes(const Section& root) {
+  constexpr std::int32_t most = 1024;
+  const Json* stripes = root.find("stripes");
+  if (stripes == nullptr || *stripes == "auto") return 0;
+  if (stripes->is_number_unsigned() && *stripes >= 1 && *stripes <= most) {
+    return stripes->get<std::int32_t>();
+  }
+  throw PolicyError(root.path("stripes"),
+                    "expected \"auto\" or a whole number from 1 to " + std::to_string(most) +
+                        ", found " + described(*stripes),
+                    "Leave it out: \"auto\" goes by the seats and by what is asked for.");
+}
+
+// A key that a policy may state already, though it has but one value yet.
 void check_single_values(const Section& root) {
-  static_cast<void>(root.choice("stripes", {"auto"}));
   static_cast<void>(root.choice("notify", {"none"}));
 }
 
@@ -616,6 +628,7 @@ Policy parse_policy(std::string_view document) {
       .on_unenroll = read_statements(root, "on_unenroll"),
       .callers = read_callers(root),
       .run_as = root.choice("run_as", {"owner", "caller"}) == 0 ? RunAs::owner : RunAs::caller,
+      .stripes = read_stripes(root),
       .wait_ms = read_wait(root),
   };
 }

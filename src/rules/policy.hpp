@@ -85,6 +85,7 @@ struct Policy {
   std::vector<std::string> on_enroll, on_unenroll;
   std::vector<std::string> callers;  // roles that may use the policy; empty: whoever may execute
   RunAs run_as = RunAs::owner;
+  std::int32_t stripes = 0;             // of a tournament that many want, at most; 0: by its seats
   std::optional<std::int32_t> wait_ms;  // bounds a call; no value: the caller's lock_timeout rules
 };
 

@@ -29,4 +29,21 @@ constexpr bool has_room(std::optional<Count> allotted, Count taken, Count wanted
   return !left || *left >= wanted;
 }
 
+constexpr Count sum(Count a, Count b) noexcept {
+  Count result = 0;
+  if (!__builtin_add_overflow(a, b, &result)) return result;
+  return a < 0 ? std::numeric_limits<Count>::min() : std::numeric_limits<Count>::max();
+}
+
+inline constexpr std::int32_t most_stripes = 64;     // where the policy leaves it open
+inline constexpr Count least_seats_of_a_stripe = 8;  // else the last seats are hard to find
+
+// Into how many stripes the seats that are left are worth dividing; `wished` of 0 leaves it open.
+constexpr std::int32_t stripes_for(std::optional<Count> left, std::int32_t wished) noexcept {
+  const Count most = wished > 0 ? wished : most_stripes;
+  if (!left) return static_cast<std::int32_t>(most);
+  const Count fit = *left / least_seats_of_a_stripe;
+  return static_cast<std::int32_t>(fit < 1 ? 1 : fit < most ? fit : most);
+}
+
 }  // namespace pg_enroll::rules

@@ -347,27 +347,43 @@ string Writer::count_enrollments() const {
 }
 
 // The seats' statements hold no expression of a policy. $1 is the policy, $2 the tournament or
-// the tournaments.
+// the tournaments, and $3 the stripe where there is one.
 string Writer::seat(Statement statement) const {
   const string seats(c_.seats);
   const string mine = "s.policy OPERATOR(pg_catalog.=) $1";
-  const string one = mine +
-                     " AND s.tournament OPERATOR(pg_catalog.=) $2 AND s.stripe "
-                     "OPERATOR(pg_catalog.=) 0";
+  const string all = mine + " AND s.tournament OPERATOR(pg_catalog.=) $2";
+  const string first = all + " AND s.stripe OPERATOR(pg_catalog.=) 0";
+  const string others = all + " AND s.stripe OPERATOR(pg_catalog.>) 0";
+  const string one = all + " AND s.stripe OPERATOR(pg_catalog.=) $3";
   const string claim =
-      "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.+) $3 WHERE " + one +
-      " AND (s.allotted IS NULL OR s.taken OPERATOR(pg_catalog.+) $3 OPERATOR(pg_catalog.<=) "
+      "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.+) $4 WHERE " + one +
+      " AND (s.allotted IS NULL OR s.taken OPERATOR(pg_catalog.+) $4 OPERATOR(pg_catalog.<=) "
       "s.allotted)";
+  const string hold =
+      "SELECT s.taken, s.allotted FROM " + seats + " AS s WHERE " + one + " FOR NO KEY UPDATE OF s";
   const string insert = "INSERT INTO " + seats + seat_columns;
   switch (statement) {
     case Statement::seat_claim:
-      return claim + " RETURNING s.taken, s.allotted";
+      return claim + " RETURNING s.taken, s.allotted, s.capacity";
     case Statement::seat_claim_read:
-      return claim + " AND s.epoch OPERATOR(pg_catalog.=) $4 AND " + same("s.capacity", "$5") +
-             " RETURNING s.taken, s.allotted";
+      return claim + " AND s.epoch OPERATOR(pg_catalog.=) $5 AND " + same("s.capacity", "$6") +
+             " RETURNING s.taken, s.allotted, s.capacity";
+    case Statement::seat_hold:
+      return hold;
+    case Statement::seat_hold_free:
+      return hold + " SKIP LOCKED";
     case Statement::seat_return:
-      return "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.-) $3 WHERE " +
-             one + " RETURNING s.taken, s.allotted";
+      return "UPDATE " + seats + " AS s SET taken = s.taken OPERATOR(pg_catalog.-) $4 WHERE " +
+             one + " RETURNING s.taken, s.allotted, s.capacity";
+    case Statement::seat_split:
+      return "WITH f AS (UPDATE " + seats +
+             " AS s SET allotted = s.allotted OPERATOR(pg_catalog.-) ($4 OPERATOR(pg_catalog.*) "
+             "$3) WHERE " +
+             first + " AND NOT EXISTS (SELECT FROM " + seats + " AS s WHERE " + others +
+             ") RETURNING s.*) " + insert +
+             "SELECT f.policy, f.tournament, n.stripe::pg_catalog.int4, 0, CASE WHEN f.allotted IS "
+             "NOT NULL THEN $4 END, f.capacity, f.epoch FROM f, pg_catalog.generate_series(1, $3) "
+             "AS n(stripe)";
     case Statement::seat_open:
       return insert +
              "SELECT $1, c.tournament, 0, 0, 0, 0, $3 FROM pg_catalog.unnest($2) AS "
@@ -375,19 +391,25 @@ string Writer::seat(Statement statement) const {
              seat_conflict + "DO NOTHING RETURNING s.tournament";
     case Statement::seat_open_taken:
       return insert + "VALUES ($1, $2, 0, $3, $4, $5, $6)" + seat_conflict +
-             "DO NOTHING RETURNING s.taken, s.allotted";
+             "DO NOTHING RETURNING s.taken, s.allotted, s.capacity";
     case Statement::seat_lock:
-      return "SELECT FROM " + seats + " AS s WHERE " + mine +
-             " AND s.tournament "
-             "OPERATOR(pg_catalog.=) ANY ($2) ORDER BY s.tournament, s.stripe "
-             "FOR NO KEY UPDATE OF s";
+      return "SELECT FROM " + seats + " AS s WHERE " + first + " FOR NO KEY UPDATE OF s";
+    case Statement::seat_lock_rest:
+      return "SELECT FROM " + seats + " AS s WHERE " + others +
+             " ORDER BY s.stripe FOR NO KEY UPDATE OF s";
     case Statement::seat_lock_all:
       return "SELECT FROM " + seats + " AS s WHERE " + mine +
              " ORDER BY s.tournament, s.stripe FOR NO KEY UPDATE OF s";
     case Statement::seat_allot:
-      return "UPDATE " + seats +
-             " AS s SET allotted = $3, capacity = $4, epoch = " + next_epoch("$5") + " WHERE " +
-             one;
+      return "WITH g AS (DELETE FROM " + seats + " AS s WHERE " + others +
+             " RETURNING s.taken) UPDATE " + seats +
+             " AS s SET taken = s.taken OPERATOR(pg_catalog.+) COALESCE((SELECT "
+             "pg_catalog.sum(g.taken) FROM g), 0)::pg_catalog.int8, allotted = $3, capacity = $4, "
+             "epoch = " +
+             next_epoch("$5") + " WHERE " + first;
+    case Statement::seat_unite:
+      return "DELETE FROM " + seats + " AS s WHERE " + mine +
+             " AND s.stripe OPERATOR(pg_catalog.>) 0";
     case Statement::seat_empty:
       return "UPDATE " + seats + " AS s SET taken = 0, epoch = " + next_epoch("$2") + " WHERE " +
              mine;
@@ -414,13 +436,28 @@ string Writer::seat_recount(Statement statement) const {
     case Statement::seat_compare:
       return "SELECT COALESCE(s.tournament, c.tournament), s.taken, c.taken, s.allotted, "
              "c.allotted, c.capacity FROM " +
-             counted + " FULL JOIN (SELECT * FROM " + seats + " AS s WHERE " + mine +
-             ") AS s ON s.tournament OPERATOR(pg_catalog.=) c.tournament WHERE "
+             counted +
+             " FULL JOIN (SELECT s.tournament, pg_catalog.sum(s.taken)::pg_catalog.int8 AS taken, "
+             "CASE WHEN pg_catalog.bool_and(s.allotted IS NOT NULL) THEN "
+             "pg_catalog.sum(s.allotted)::pg_catalog.int8 END AS allotted, "
+             "pg_catalog.max(s.capacity) AS capacity, pg_catalog.min(s.stripe) "
+             "OPERATOR(pg_catalog.=) 0 AND " +
+             same("pg_catalog.min(s.capacity)", "pg_catalog.max(s.capacity)") +
+             " AND "
+             "pg_catalog.min(s.epoch) OPERATOR(pg_catalog.=) pg_catalog.max(s.epoch) AS whole "
+             "FROM " +
+             seats + " AS s WHERE " + mine +
+             " GROUP BY s.tournament) AS s ON s.tournament OPERATOR(pg_catalog.=) c.tournament "
+             "WHERE "
              "s.tournament IS NULL OR c.tournament IS NULL OR NOT (" +
-             same("s.taken", "c.taken") + " AND " + same("s.allotted", "c.allotted") + " AND " +
-             same("s.capacity", "c.capacity") + ") ORDER BY 1";
+             string("s.whole AND ") + same("s.taken", "c.taken") + " AND " +
+             same("s.allotted", "c.allotted") + " AND " + same("s.capacity", "c.capacity") +
+             ") ORDER BY 1";
     case Statement::seat_recount:
-      return "INSERT INTO " + seats + seat_columns +
+      return "WITH g AS (DELETE FROM " + seats + " AS s WHERE " + mine +
+             " AND s.tournament OPERATOR(pg_catalog.=) ANY ($2) AND s.stripe "
+             "OPERATOR(pg_catalog.>) 0) INSERT INTO " +
+             seats + seat_columns +
              "SELECT $1, c.tournament, 0, c.taken, c.allotted, c.capacity, $5 FROM " + counted +
              " ORDER BY c.tournament" + seat_conflict +
              "DO UPDATE SET taken = EXCLUDED.taken, allotted = EXCLUDED.allotted, "
@@ -555,16 +592,23 @@ Signature signature(Statement statement) noexcept {
       return {{}, owner};
     case Statement::seat_claim:
     case Statement::seat_return:
-      return {{P::text, P::text, P::bigint}, seats};
+    case Statement::seat_split:
+      return {{P::text, P::text, P::bigint, P::bigint}, seats};
     case Statement::seat_claim_read:
-      return {{P::text, P::text, P::bigint, P::bigint, P::bigint}, seats};
+      return {{P::text, P::text, P::bigint, P::bigint, P::bigint, P::bigint}, seats};
+    case Statement::seat_hold:
+    case Statement::seat_hold_free:
+      return {{P::text, P::text, P::bigint}, seats};
     case Statement::seat_open:
       return {{P::text, P::texts, P::bigint}, seats};
     case Statement::seat_open_taken:
       return {{P::text, P::text, P::bigint, P::bigint, P::bigint, P::bigint}, seats};
     case Statement::seat_lock_all:
+    case Statement::seat_unite:
       return {{P::text}, seats};
     case Statement::seat_lock:
+    case Statement::seat_lock_rest:
+      return {{P::text, P::text}, seats};
     case Statement::seat_remove:
       return {{P::text, P::texts}, seats};
     case Statement::seat_allot:

@@ -46,10 +46,14 @@ enum class Statement : std::uint8_t {
   // The seats, written as the extension's owner.
   seat_claim,
   seat_claim_read,
+  seat_hold,
+  seat_hold_free,
   seat_return,
+  seat_split,
   seat_open,
   seat_open_taken,
   seat_lock,
+  seat_lock_rest,
   seat_lock_all,
   seat_allot,
   seat_empty,
@@ -57,6 +61,7 @@ enum class Statement : std::uint8_t {
   seat_compare,
   seat_recount,
   seat_remove,
+  seat_unite,
   seat_renew,
 };
 inline constexpr std::size_t statement_count = static_cast<std::size_t>(Statement::seat_renew) + 1;

@@ -107,6 +107,22 @@ my %work = (
         return map { call($dbh, $sql, \@users, $_) } @tournaments;
     },
 
+    # Two of the client's users in each transaction; who is told to call again does, alone.
+    enroll_twice => sub {
+        my ($dbh, $client, $in) = @_;
+        my $sql = 'SELECT * FROM try_enroll($1::bigint, 1::bigint)';
+        my (@users, @mine) = users_of($client, $in);
+        while (my @both = splice @users, 0, 2)
+        {
+            $dbh->begin_work;
+            my @calls = map { { %{ call($dbh, $sql, $_) }, user => $_ } } @both;
+            $dbh->commit;
+            push @users, map { $_->{user} } grep { outcome_of($_) eq 'BUSY' } @calls;
+            push @mine, grep { outcome_of($_) ne 'BUSY' } @calls;
+        }
+        return @mine;
+    },
+
     change => \&change_or_enroll,
     raise  => \&raise_or_enroll,
 
@@ -610,6 +626,24 @@ sub a_key_is_raced_with
 
 a_key_is_raced_with(32, 'read committed');
 a_key_is_raced_with(8, $_) for 'repeatable read', 'serializable';
+
+# Each transaction holds a seat of its own while it asks for another.
+sub seats_are_raced_for_in_twos
+{
+    my ($seats) = @_;
+    my $name = "32 in twos for $seats seats";
+    my $rounds = 4 + int($seats / 16) * 2;
+    fill($dbh, users => 32 * $rounds, balance => 5, tournaments => [ [ $seats, 5 ] ]);
+    my @calls = rush($clients, 32, 'enroll_twice', { clients => 32, rounds => $rounds });
+    is_deeply(
+        tally(@calls),
+        { ENROLLED => $seats, FULL => 32 * $rounds - $seats },
+        "$name: sold to the last seat");
+    sound($name, @calls);
+    return;
+}
+
+seats_are_raced_for_in_twos($_) for 24, 100, 400;
 
 sub a_key_is_stolen
 {

@@ -1110,10 +1110,20 @@ TEST_CASE("a strict ledger is refused, since this version would not enforce it")
   }
 }
 
-TEST_CASE("stripes and notify have one value each") {
-  for (const json& wrong : {json("8"), json(8), json("Auto"), json(nullptr), json("")}) {
-    check_refused(with("/stripes", wrong), "$.stripes", R"(expected "auto", found )",
-                  "This version knows no other value.");
+TEST_CASE("stripes are a number, or left to the engine") {
+  CHECK(parse_policy(with("/stripes", "auto")).stripes == 0);
+  CHECK(parse_policy(with("/stripes", 1)).stripes == 1);
+  CHECK(parse_policy(with("/stripes", 1024)).stripes == 1024);
+  for (const json& wrong : {json("8"), json(0), json(-1), json(1025), json(2.5), json("Auto"),
+                            json(nullptr), json(""), json(18446744073709551615ULL)}) {
+    check_refused(with("/stripes", wrong), "$.stripes",
+                  R"(expected "auto" or a whole number from 1 to 1024, found )",
+                  "Leave it out");
+  }
+}
+
+TEST_CASE("notify has one value") {
+  for (const json& wrong : {json("8"), json(8), json("None"), json(nullptr), json("")}) {
     check_refused(with("/notify", wrong), "$.notify", R"(expected "none", found )",
                   "This version knows no other value.");
   }

@@ -8,7 +8,10 @@
 using pg_enroll::rules::allotment;
 using pg_enroll::rules::Count;
 using pg_enroll::rules::has_room;
+using pg_enroll::rules::most_stripes;
 using pg_enroll::rules::seats_left;
+using pg_enroll::rules::stripes_for;
+using pg_enroll::rules::sum;
 
 namespace {
 
@@ -78,4 +81,27 @@ TEST_CASE("there is room for exactly the seats that are left") {
   CHECK(has_room(most, least, most));
   CHECK(has_room(unlimited, most, most));
   CHECK(has_room(0, 0, 0));
+}
+
+TEST_CASE("sums of counters never wrap") {
+  CHECK(sum(2, -5) == -3);
+  CHECK(sum(most, 1) == most);
+  CHECK(sum(1, most) == most);
+  CHECK(sum(least, -1) == least);
+  CHECK(sum(most, least) == -1);
+}
+
+TEST_CASE("many seats are worth many stripes, few are not") {
+  CHECK(stripes_for(unlimited, 0) == most_stripes);
+  CHECK(stripes_for(unlimited, 5) == 5);
+  CHECK(stripes_for(0, 0) == 1);
+  CHECK(stripes_for(15, 0) == 1);
+  CHECK(stripes_for(16, 0) == 2);
+  CHECK(stripes_for(500, 0) == 62);
+  CHECK(stripes_for(512, 0) == 64);
+  CHECK(stripes_for(1000000, 0) == 64);
+  CHECK(stripes_for(1000000, 200) == 200);
+  CHECK(stripes_for(80, 200) == 10);
+  CHECK(stripes_for(1000000, 1) == 1);
+  CHECK(stripes_for(most, 0) == 64);
 }

@@ -241,7 +241,7 @@ TEST_CASE("every operator is qualified, and every cast names a qualified type") 
     std::string sql = bare(statement_text(statement, plain, catalog()));
     CAPTURE(sql);
     CHECK(times(sql, "::") == times(sql, "::pg_catalog."));
-    for (const char* op : {"=", "<", "<=", ">", ">=", "+", "-"}) {
+    for (const char* op : {"=", "<", "<=", ">", ">=", "+", "-", "*"}) {
       remove_all(sql, std::string("OPERATOR(pg_catalog.") + op + ")");
     }
     CHECK(sql.find("OPERATOR") == std::string::npos);
@@ -397,7 +397,8 @@ TEST_CASE("rows are locked in the order of their keys, with the lock the order a
                                Statement::withdraw_enrollment}) {
     CHECK_THAT(text_of(statement), Contains("FOR KEY SHARE OF t"));
   }
-  CHECK_THAT(text_of(Statement::seat_lock), Contains("ORDER BY s.tournament, s.stripe FOR"));
+  CHECK_THAT(text_of(Statement::seat_lock_all), Contains("ORDER BY s.tournament, s.stripe FOR"));
+  CHECK_THAT(text_of(Statement::seat_lock_rest), Contains("ORDER BY s.stripe FOR NO KEY UPDATE"));
 }
 
 TEST_CASE("the probes quote and qualify as the statements do") {
