@@ -39,7 +39,8 @@ COMMENT ON COLUMN enroll_policy.built_index IS
   'name of the active-enrollment index, where attaching built it';
 COMMENT ON COLUMN enroll_policy.built_check IS
   'name of the balance check, where attaching added it';
-COMMENT ON COLUMN enroll_policy.attached_at IS 'when the guards were installed';
+COMMENT ON COLUMN enroll_policy.attached_at IS
+  'when the guards were first installed on these enrollments; attaching again leaves it';
 
 -- A low fillfactor keeps room on the page, so that a counter's updates stay heap-only.
 CREATE TABLE enroll_seat (
@@ -67,6 +68,44 @@ COMMENT ON COLUMN enroll_seat.epoch IS 'moves with each change of the tournament
 
 SELECT pg_catalog.pg_extension_config_dump('enroll_policy', '');
 SELECT pg_catalog.pg_extension_config_dump('enroll_seat', '');
+
+CREATE TABLE enroll_baseline (
+  policy text COLLATE "C" NOT NULL,
+  enrollment text COLLATE "C" NOT NULL,
+  reason text NOT NULL,
+  accepted_by text NOT NULL,
+  accepted_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (policy, enrollment)
+);
+COMMENT ON TABLE enroll_baseline IS
+  'Enrollments without a ledger row that were accepted as they are. Written by '
+  'enroll_accept_baseline(), forgotten with the policy.';
+COMMENT ON COLUMN enroll_baseline.policy IS 'name of the policy';
+COMMENT ON COLUMN enroll_baseline.enrollment IS 'the enrollment''s key, as text';
+COMMENT ON COLUMN enroll_baseline.reason IS 'why no credits moved';
+COMMENT ON COLUMN enroll_baseline.accepted_by IS 'the role that accepted them';
+COMMENT ON COLUMN enroll_baseline.accepted_at IS 'when';
+
+CREATE TABLE enroll_own_check (
+  policy text COLLATE "C" NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  severity text NOT NULL,
+  query text NOT NULL,
+  description text NOT NULL,
+  PRIMARY KEY (policy, name)
+);
+COMMENT ON TABLE enroll_own_check IS
+  'Checks of one''s own. Written by enroll_add_check() and enroll_drop_check(), forgotten with '
+  'the policy.';
+COMMENT ON COLUMN enroll_own_check.policy IS 'name of the policy';
+COMMENT ON COLUMN enroll_own_check.name IS 'id of the check in enroll_check()';
+COMMENT ON COLUMN enroll_own_check.severity IS 'error, warning or info';
+COMMENT ON COLUMN enroll_own_check.query IS
+  'a SELECT that answers a row per violation; :since stands for the beginning of the window';
+COMMENT ON COLUMN enroll_own_check.description IS 'what holds where the query answers no row';
+
+SELECT pg_catalog.pg_extension_config_dump('enroll_baseline', '');
+SELECT pg_catalog.pg_extension_config_dump('enroll_own_check', '');
 
 -- Receipts ------------------------------------------------------------------------------------
 
@@ -747,8 +786,89 @@ COMMENT ON COLUMN enroll_policies.enrollments IS 'table of the places taken';
 COMMENT ON COLUMN enroll_policies.ledger IS 'table of the credit movements';
 COMMENT ON COLUMN enroll_policies.guarded IS 'true where every guard is in place';
 COMMENT ON COLUMN enroll_policies.guards IS 'state of each guard: ok, missing, disabled or invalid';
-COMMENT ON COLUMN enroll_policies.attached_at IS 'when the guards were installed';
+COMMENT ON COLUMN enroll_policies.attached_at IS
+  'when the guards were first installed on these enrollments';
 COMMENT ON COLUMN enroll_policies.document IS 'the policy document';
+
+-- Checks --------------------------------------------------------------------------------------
+
+CREATE FUNCTION enroll_check(
+  since interval DEFAULT '7 days',
+  policy text DEFAULT 'default',
+  OUT id text,
+  OUT title text,
+  OUT severity text,
+  OUT status text,
+  OUT violations bigint,
+  OUT sample jsonb,
+  OUT detail text,
+  OUT remedy text
+)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_check';
+COMMENT ON FUNCTION enroll_check(interval, text) IS
+  'One row per invariant, the built-in ones and then those of one''s own, all under the snapshot '
+  'of the statement. Reads only, blocks no writer, works on a standby. severity: error, warning '
+  'or info; status: ok, failed or skipped. violations and sample: how many rows break it, and '
+  'the keys of up to 20 of them. since: how far to look back for enrollments without a ledger '
+  'row, at most to the time of attaching. violations is NULL where a check was skipped, and '
+  'where it failed since it could not be run.';
+REVOKE EXECUTE ON FUNCTION enroll_check(interval, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_assert(
+  since interval DEFAULT '7 days',
+  strict boolean DEFAULT false,
+  policy text DEFAULT 'default'
+)
+RETURNS void LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_assert';
+COMMENT ON FUNCTION enroll_assert(interval, boolean, text) IS
+  'Runs enroll_check and raises NR091, with the ids in the message and the samples in DETAIL, '
+  'where a check of severity error has failed; where strict, a warning too.';
+REVOKE EXECUTE ON FUNCTION enroll_assert(interval, boolean, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_report(
+  since interval DEFAULT '7 days',
+  policy text DEFAULT 'default'
+)
+RETURNS SETOF text LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_report';
+COMMENT ON FUNCTION enroll_report(interval, text) IS
+  'enroll_check as lines of text for people. A finding begins with ERROR:, WARNING: or INFO:; '
+  'the last line is ALL CHECKS PASSED, PASSED WITH WARNINGS or FAILED.';
+REVOKE EXECUTE ON FUNCTION enroll_report(interval, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_accept_baseline(
+  reason text,
+  policy text DEFAULT 'default'
+)
+RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_accept_baseline';
+COMMENT ON FUNCTION enroll_accept_baseline(text, text) IS
+  'Accepts the active enrollments that have no ledger row now: the checks are silent about them '
+  'from here on, and the report lists them with the reason. Answers how many are new. Only for '
+  'the owner of the tables.';
+REVOKE EXECUTE ON FUNCTION enroll_accept_baseline(text, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_add_check(
+  name text,
+  severity text,
+  query text,
+  description text,
+  policy text DEFAULT 'default'
+)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_add_check';
+COMMENT ON FUNCTION enroll_add_check(text, text, text, text, text) IS
+  'Adds a check of one''s own. severity: error, warning or info. query: a SELECT that answers a '
+  'row per violation, run read-only as the owner of the tables; :since stands for the beginning '
+  'of the window. description: what holds where it answers none. Only for the owner of the '
+  'tables. Raises 22023 where the query is no such SELECT, 42710 where the name is taken.';
+REVOKE EXECUTE ON FUNCTION enroll_add_check(text, text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION enroll_drop_check(
+  name text,
+  policy text DEFAULT 'default'
+)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_drop_check';
+COMMENT ON FUNCTION enroll_drop_check(text, text) IS
+  'Drops a check of one''s own. Only for the owner of the tables.';
+REVOKE EXECUTE ON FUNCTION enroll_drop_check(text, text) FROM PUBLIC;
 
 -- The triggers' functions stay executable by all: a table's owner must be able to create and to
 -- restore the triggers. They trust neither arguments nor name, only the table that fires.
@@ -800,7 +920,9 @@ CREATE VIEW enroll_error_codes (code, sqlstate, http_status, message, descriptio
   ('BUSY', 'NR020', 503, 'too much contention, try again',
    'The call could not settle within its limits; nothing was done.'),
   ('GUARD_MISSING', 'NR090', 500, 'a guard is missing, refusing rather than racing',
-   'Someone dropped, disabled or weakened a guard; also raised by the try_ functions.');
+   'Someone dropped, disabled or weakened a guard; also raised by the try_ functions.'),
+  ('CHECKS_FAILED', 'NR091', 500, 'integrity checks failed',
+   'enroll_assert: an invariant is broken; the message goes on with the ids of the checks.');
 COMMENT ON VIEW enroll_error_codes IS
   'The contract of outcomes, rejections in order of precedence: code, SQLSTATE, HTTP status, '
   'message.';

@@ -2,10 +2,12 @@
 // could throw is called from here; the engine's bridge is the one place that does.
 #include "engine/attachment.hpp"
 #include "engine/call.hpp"
+#include "engine/checks.hpp"
 #include "engine/door.hpp"
 #include "engine/gate.hpp"
 #include "engine/guards.hpp"
 #include "engine/install.hpp"
+#include "engine/own_checks.hpp"
 #include "engine/seats.hpp"
 
 namespace pg_enroll {
@@ -88,10 +90,13 @@ void require_sound_price(pg::Value max_price) {
                   errhint("Pass the highest price to pay, or NULL for any.")));
 }
 
+// A scalar is a row of one column.
 TupleDesc result_type(FunctionCallInfo fcinfo) {
   TupleDesc type = nullptr;
-  if (get_call_result_type(fcinfo, nullptr, &type) != TYPEFUNC_COMPOSITE) {
-    elog(ERROR, "return type must be a row type");
+  Oid scalar = InvalidOid;
+  if (get_call_result_type(fcinfo, &scalar, &type) != TYPEFUNC_COMPOSITE) {
+    type = CreateTemplateTupleDesc(1);
+    TupleDescInitEntry(type, 1, "line", scalar, -1, 0);
   }
   return BlessTupleDesc(type);
 }
@@ -360,26 +365,23 @@ Oid schema_argument(FunctionCallInfo fcinfo, int position) {
   return linitial_oid(path);
 }
 
+// Since when, and of which policy.
+engine::CheckRequest check_request(FunctionCallInfo fcinfo, int policy_position) {
+  require_not_null(fcinfo, 0, "since");
+  return {policy_argument(fcinfo, policy_position), PG_GETARG_INTERVAL_P(0)};
+}
+
+const char* text_argument(FunctionCallInfo fcinfo, int position, const char* name) {
+  require_not_null(fcinfo, position, name);
+  return TextDatumGetCString(PG_GETARG_DATUM(position));
+}
+
 TriggerData* trigger_data(FunctionCallInfo fcinfo) {
   if (!CALLED_AS_TRIGGER(fcinfo)) {
     ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                     errmsg("this function is a trigger and cannot be called otherwise")));
   }
   return reinterpret_cast<TriggerData*>(fcinfo->context);
-}
-
-const char* state_name(engine::GuardState state) {
-  switch (state) {
-    case engine::GuardState::ok:
-      return "ok";
-    case engine::GuardState::missing:
-      return "missing";
-    case engine::GuardState::disabled:
-      return "disabled";
-    case engine::GuardState::invalid:
-      return "invalid";
-  }
-  return "";
 }
 
 }  // namespace
@@ -548,13 +550,113 @@ Datum pg_enroll_guards(PG_FUNCTION_ARGS) {
       [](void* state, const engine::Guard& guard) {
         const Set* rows = static_cast<Set*>(state);
         Datum datums[3] = {CStringGetTextDatum(guard.name), ObjectIdGetDatum(guard.relation),
-                           CStringGetTextDatum(state_name(guard.state))};
+                           CStringGetTextDatum(engine::state_name(guard.state))};
         bool nulls[3] = {};
         tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
       },
       &set);
   SPI_finish();
   return static_cast<Datum>(0);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_check);
+Datum pg_enroll_check(PG_FUNCTION_ARGS) {
+  const engine::CheckRequest request = check_request(fcinfo, 1);
+  const Set set = begin_set(fcinfo);
+  SPI_connect();
+  const pg::Items<engine::Finding> findings =
+      engine::check(engine::home_of(fcinfo->flinfo->fn_oid), request);
+  for (std::size_t i = 0; i < findings.count; ++i) {
+    const engine::Finding& finding = findings.at[i];
+    const pg::Value sample =
+        finding.sample == nullptr
+            ? pg::Value{}
+            : pg::value(DirectFunctionCall1(jsonb_in, CStringGetDatum(finding.sample)));
+    const pg::Value columns[] = {pg::text_value(finding.id),
+                                 pg::text_value(finding.title),
+                                 constant_text(rules::severity_name(finding.severity)),
+                                 pg::text_value(engine::status_name(finding.status)),
+                                 pg::bigint(finding.violations),
+                                 sample,
+                                 pg::text_value(finding.detail),
+                                 pg::text_value(finding.remedy)};
+    Datum datums[8];
+    bool nulls[8];
+    for (int column = 0; column < 8; ++column) set_column(datums, nulls, column, columns[column]);
+    tuplestore_putvalues(set.rows, set.type, datums, nulls);
+  }
+  SPI_finish();
+  return static_cast<Datum>(0);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_assert);
+Datum pg_enroll_assert(PG_FUNCTION_ARGS) {
+  const engine::CheckRequest request = check_request(fcinfo, 2);
+  require_not_null(fcinfo, 1, "strict");
+  SPI_connect();
+  engine::assert_checks(engine::home_of(fcinfo->flinfo->fn_oid), request, PG_GETARG_BOOL(1));
+  SPI_finish();
+  PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_report);
+Datum pg_enroll_report(PG_FUNCTION_ARGS) {
+  const engine::CheckRequest request = check_request(fcinfo, 1);
+  Set set = begin_set(fcinfo);
+  SPI_connect();
+  engine::report(
+      engine::home_of(fcinfo->flinfo->fn_oid), request,
+      [](void* state, const char* line) {
+        const Set* rows = static_cast<Set*>(state);
+        Datum datum = CStringGetTextDatum(line);
+        bool null = false;
+        tuplestore_putvalues(rows->rows, rows->type, &datum, &null);
+      },
+      &set);
+  SPI_finish();
+  return static_cast<Datum>(0);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_accept_baseline);
+Datum pg_enroll_accept_baseline(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_accept_baseline()");
+  const char* reason = text_argument(fcinfo, 0, "reason");
+  const char* policy = policy_argument(fcinfo, 1);
+  if (is_blank(reason)) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("reason must not be blank"),
+                    errhint("Say why no credits moved; the report shows it.")));
+  }
+  SPI_connect();
+  const int64 accepted =
+      engine::accept_baseline(engine::home_of(fcinfo->flinfo->fn_oid), policy, reason);
+  SPI_finish();
+  PG_RETURN_INT64(accepted);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_add_check);
+Datum pg_enroll_add_check(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_add_check()");
+  engine::OwnCheck check{};
+  check.name = text_argument(fcinfo, 0, "name");
+  const char* severity = text_argument(fcinfo, 1, "severity");
+  check.query = text_argument(fcinfo, 2, "query");
+  check.description = text_argument(fcinfo, 3, "description");
+  const char* policy = policy_argument(fcinfo, 4);
+  SPI_connect();
+  engine::add_check(engine::home_of(fcinfo->flinfo->fn_oid), policy, severity, check);
+  SPI_finish();
+  PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_drop_check);
+Datum pg_enroll_drop_check(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_drop_check()");
+  const char* name = text_argument(fcinfo, 0, "name");
+  const char* policy = policy_argument(fcinfo, 1);
+  SPI_connect();
+  engine::drop_check(engine::home_of(fcinfo->flinfo->fn_oid), policy, name);
+  SPI_finish();
+  PG_RETURN_VOID();
 }
 
 PG_FUNCTION_INFO_V1(pg_enroll_door);

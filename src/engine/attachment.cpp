@@ -63,6 +63,7 @@ enum PolicyColumn : AttrNumber {
   column_time_zone,
   column_built_index,
   column_built_check,
+  column_attached_at,
 };
 
 Datum policy_column(HeapTuple tuple, TupleDesc description, PolicyColumn column) {
@@ -91,6 +92,7 @@ StoredPolicy read_policy(HeapTuple tuple, TupleDesc description) {
   stored.time_zone = TextDatumGetCString(get(column_time_zone));
   stored.built_index = policy_name_column(tuple, description, column_built_index);
   stored.built_check = policy_name_column(tuple, description, column_built_check);
+  stored.attached_at = DatumGetTimestampTz(get(column_attached_at));
   Datum* tables = nullptr;
   int count = 0;
   deconstruct_array(DatumGetArrayTypeP(get(column_watched)), REGCLASSOID, sizeof(Oid), true,
@@ -408,6 +410,7 @@ Attachment* load(const Home& home, const StoredPolicy& stored) {
   a->home = home;
   a->name = pstrdup(stored.name);
   a->document = pstrdup(stored.document);
+  a->attached_at = stored.attached_at;
   a->users = stored.users;
   a->tournaments = stored.tournaments;
   a->enrollments = stored.enrollments;

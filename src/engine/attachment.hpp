@@ -56,6 +56,7 @@ struct Attachment {
   Home home;
   const char* name;
   const char* document;
+  TimestampTz attached_at;
   Oid users, tournaments, enrollments, ledger;
   List* watched_tables;  // of OIDs, in the document's order
   Oid owner;             // of all four tables; the engine acts as it
@@ -143,6 +144,7 @@ struct StoredPolicy {
   const char* time_zone;
   const char* built_index;  // names of what attaching built; null: adopted
   const char* built_check;
+  TimestampTz attached_at;
 };
 std::optional<StoredPolicy> stored_policy(const Home& home, const char* name);
 StoredPolicy require_stored(const Home& home, const char* name);  // raises 42704

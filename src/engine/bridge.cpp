@@ -39,11 +39,10 @@ void write_texts(const std::vector<std::string>& texts, char* workspace, std::si
 // The frame that no exception leaves, and that PostgreSQL never jumps over: it calls nothing of
 // PostgreSQL's.
 template <typename Job>
-__attribute__((noinline)) Answer call_rules(const Job& job, const char* document, char* workspace,
-                                            std::size_t size) {
+__attribute__((noinline)) Answer call_rules(const Job& job, char* workspace, std::size_t size) {
   Answer answer;
   try {
-    write_texts(job(rules::parse_policy(document)), workspace, size, answer);
+    write_texts(job(), workspace, size, answer);
   } catch (const rules::PolicyError& error) {
     answer.failed = true;
     copy_text(answer.message, sizeof answer.message, error.what());
@@ -65,12 +64,12 @@ const char* of_utf8(const char* text) {
   return pg_any_to_server(pnstrdup(text, static_cast<Size>(whole)), whole, PG_UTF8);
 }
 
-void raise_failure(const Answer& answer) {
+void raise_failure(const Answer& answer, const char* what) {
   if (answer.out_of_memory) {
     ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
   }
   ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                  errmsg("invalid policy: %s", of_utf8(answer.message)),
+                  errmsg("invalid %s: %s", what, of_utf8(answer.message)),
                   answer.hint[0] != '\0' ? errhint("%s", of_utf8(answer.hint)) : 0));
 }
 
@@ -79,17 +78,22 @@ const char* to_utf8(const char* text) {
 }
 
 template <typename Job>
-const char* call_until_it_fits(const Job& job, const char* text) {
-  const char* document = to_utf8(text);
+const char* call_about(const char* what, const Job& job) {
   std::size_t size = std::size_t{32} * 1024;
   for (;;) {
     char* workspace = static_cast<char*>(palloc(size));
-    const Answer answer = call_rules(job, document, workspace, size);
-    if (answer.failed) raise_failure(answer);
+    const Answer answer = call_rules(job, workspace, size);
+    if (answer.failed) raise_failure(answer, what);
     if (answer.needed <= size) return workspace;
     pfree(workspace);
     size = answer.needed;
   }
+}
+
+template <typename Job>
+const char* call_until_it_fits(const Job& job, const char* text) {
+  const char* document = to_utf8(text);
+  return call_about("policy", [&] { return job(rules::parse_policy(document)); });
 }
 
 rules::Catalog in_utf8(rules::Catalog catalog) {
@@ -340,6 +344,82 @@ const char* finite_balance_probe(const char* document, const char* name) {
     return {rules::finite_balance_probe(policy, users)};
   };
   return split<1>(call_until_it_fits(job, document))[0];
+}
+
+namespace {
+
+rules::CheckFacts in_utf8(rules::CheckFacts facts) {
+  for (std::string_view* text : {&facts.functions, &facts.seats, &facts.policy}) {
+    *text = to_utf8(text->data());
+  }
+  return facts;
+}
+
+// The one text that rules make of a policy.
+template <typename Job>
+const char* text_of(const char* document, const Job& job) {
+  const auto as_list = [&](const rules::Policy& policy) -> std::vector<std::string> {
+    return {job(policy)};
+  };
+  return split<1>(call_until_it_fits(as_list, document))[0];
+}
+
+}  // namespace
+
+pg::Items<PolicyCheck> policy_checks(const char* document, const rules::ProbedTables& names,
+                                     const rules::CheckFacts& its_facts) {
+  const rules::ProbedTables tables = in_utf8(names);
+  const rules::CheckFacts facts = in_utf8(its_facts);
+  const auto job = [&](const rules::Policy& policy) {
+    const std::vector<rules::Check> checks = rules::checks_of(policy, tables, facts);
+    Lines lines;
+    lines.add(static_cast<int>(checks.size()));
+    for (const rules::Check& check : checks) {
+      lines.add(static_cast<int>(check.kind));
+      lines.add(static_cast<int>(check.severity));
+      for (const std::string& text :
+           {check.id, check.title, check.query, check.detail, check.remedy}) {
+        lines.add(text);
+      }
+    }
+    return lines.texts;
+  };
+  Reader reader(call_until_it_fits(job, document));
+  pg::Items<PolicyCheck> checks;
+  for (int count = reader.number(); count > 0; --count) {
+    PolicyCheck& check = checks.add({});
+    check.kind = static_cast<rules::CheckKind>(reader.number());
+    check.severity = static_cast<rules::Severity>(reader.number());
+    check.id = reader.text();
+    check.title = reader.text();
+    check.query = reader.text();
+    check.detail = reader.text();
+    check.remedy = reader.text();
+  }
+  return checks;
+}
+
+const char* summary_query(const char* document, const rules::ProbedTables& names) {
+  const rules::ProbedTables tables = in_utf8(names);
+  return text_of(document, [&](const rules::Policy& p) { return rules::summary_query(p, tables); });
+}
+
+const char* unpaid_keys_query(const char* document, const rules::ProbedTables& names) {
+  const rules::ProbedTables tables = in_utf8(names);
+  return text_of(document,
+                 [&](const rules::Policy& p) { return rules::unpaid_keys_query(p, tables); });
+}
+
+const char* own_check_statement(const char* query) {
+  const char* text = to_utf8(query);
+  const auto job = [&]() -> std::vector<std::string> { return {rules::own_check_statement(text)}; };
+  return split<1>(call_about("check", job))[0];
+}
+
+const char* own_check_query(const char* query) {
+  const char* text = to_utf8(query);
+  const auto job = [&]() -> std::vector<std::string> { return {rules::own_check_query(text)}; };
+  return split<1>(call_about("check", job))[0];
 }
 
 }  // namespace pg_enroll::engine

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "pg/memory.hpp"
+#include "rules/checks.hpp"
 #include "rules/probes.hpp"
 #include "rules/sql.hpp"
 
@@ -80,6 +81,13 @@ struct PolicyRowCheck {
   const char *path, *table, *obstacle, *query, *remedy;
 };
 
+// See rules::Check.
+struct PolicyCheck {
+  rules::CheckKind kind;
+  rules::Severity severity;
+  const char *id, *title, *query, *detail, *remedy;
+};
+
 // All raise 22023 where the document is no valid policy, naming the JSON path.
 PolicyTexts policy_texts(const char* document, const TableNames& tables);
 PolicyLists policy_lists(const char* document);
@@ -90,5 +98,14 @@ pg::Items<PolicyProbe> policy_probes(const char* document, const rules::ProbedTa
 pg::Items<PolicyRowCheck> policy_row_checks(const char* document, const rules::ProbedTables& tables,
                                             const rules::RowFacts& facts);
 const char* finite_balance_probe(const char* document, const char* users);
+pg::Items<PolicyCheck> policy_checks(const char* document, const rules::ProbedTables& tables,
+                                     const rules::CheckFacts& facts);
+const char* summary_query(const char* document, const rules::ProbedTables& tables);
+const char* unpaid_keys_query(const char* document, const rules::ProbedTables& tables);
+
+// A check of somebody's own, as one statement with $1 for :since, and as the query that counts what
+// it finds. Raise 22023 where it is not one statement.
+const char* own_check_statement(const char* query);
+const char* own_check_query(const char* query);
 
 }  // namespace pg_enroll::engine

@@ -249,6 +249,22 @@ void refuse_open_schema(Oid schema, Oid owner) {
 
 namespace {
 
+// A statement on a partition fires the partition's own triggers. Only those that are not sound are
+// shown: what goes through the whole table is guarded without them.
+void visit_partitions(const Home& home, Oid table, const char* function,
+                      const char* const (&names)[4], void (*visit)(void* state, const Guard&),
+                      void* state) {
+  ListCell* cell;
+  foreach (cell, find_all_inheritors(table, AccessShareLock, nullptr)) {
+    if (lfirst_oid(cell) == table) continue;
+    Guard guards[4];
+    inspect_triggers(home, lfirst_oid(cell), function, names, guards);
+    for (const Guard& guard : guards) {
+      if (guard.state != GuardState::ok) visit(state, guard);
+    }
+  }
+}
+
 struct Visit {
   const Home& home;
   const char* policy;
@@ -256,36 +272,38 @@ struct Visit {
   void* state;
 };
 
-// A statement on a partition fires the partition's own triggers. Only those that are not sound are
-// shown: what goes through the whole table is guarded without them.
-void visit_partitions(const Visit& visit, Oid table, const char* function,
-                      const char* const (&names)[4]) {
-  ListCell* cell;
-  foreach (cell, find_all_inheritors(table, AccessShareLock, nullptr)) {
-    if (lfirst_oid(cell) == table) continue;
-    Guard guards[4];
-    inspect_triggers(visit.home, lfirst_oid(cell), function, names, guards);
-    for (const Guard& guard : guards) {
-      if (guard.state != GuardState::ok) visit.visit(visit.state, guard);
-    }
-  }
-}
-
 bool visit_loaded(const Visit& visit) {
   const Entered entered = enter(visit.home, visit.policy, Access::read);
-  const Attachment* policy = entered.policy;
-  for (const Guard& guard : policy->guards) visit.visit(visit.state, guard);
-  visit_partitions(visit, policy->enrollments, "enroll_door", door_names);
-  visit_partitions(visit, policy->tournaments, "enroll_gate", gate_names);
-  ListCell* cell;
-  foreach (cell, policy->watched_tables) {
-    visit_partitions(visit, lfirst_oid(cell), "enroll_gate", gate_names);
-  }
+  visit_guards(entered.policy, visit.visit, visit.state);
   leave(entered);
   return true;
 }
 
 }  // namespace
+
+const char* state_name(GuardState state) {
+  switch (state) {
+    case GuardState::ok:
+      return "ok";
+    case GuardState::missing:
+      return "missing";
+    case GuardState::disabled:
+      return "disabled";
+    case GuardState::invalid:
+      return "invalid";
+  }
+  return "";
+}
+
+void visit_guards(const Attachment* policy, void (*visit)(void* state, const Guard&), void* state) {
+  for (const Guard& guard : policy->guards) visit(state, guard);
+  visit_partitions(policy->home, policy->enrollments, "enroll_door", door_names, visit, state);
+  visit_partitions(policy->home, policy->tournaments, "enroll_gate", gate_names, visit, state);
+  ListCell* cell;
+  foreach (cell, policy->watched_tables) {
+    visit_partitions(policy->home, lfirst_oid(cell), "enroll_gate", gate_names, visit, state);
+  }
+}
 
 void visit_guards(const Home& home, const char* name, void (*visit)(void* state, const Guard&),
                   void* state) {

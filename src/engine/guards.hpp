@@ -62,7 +62,13 @@ List* conditions_of(Node* expression, bool is_check);
 // Fills in the state of every guard, by what the catalogs say now.
 void inspect_guards(Attachment* policy, const PolicyTexts& texts);
 
-// Shows every guard of a policy. Where tables of it are gone, those are what is missing.
+const char* state_name(GuardState state);
+
+// Shows every guard of a policy that the session has entered.
+void visit_guards(const Attachment* policy, void (*visit)(void* state, const Guard&), void* state);
+
+// The same for one that may not fit its tables any more. Where tables of it are gone, those are
+// what is missing.
 void visit_guards(const Home& home, const char* policy, void (*visit)(void* state, const Guard&),
                   void* state);
 

@@ -3,6 +3,7 @@
 #include "engine/bridge.hpp"
 #include "engine/door.hpp"
 #include "engine/guards.hpp"
+#include "engine/own_checks.hpp"
 #include "engine/seats.hpp"
 #include "pg/errors.hpp"
 #include "rules/ready_made.hpp"
@@ -208,6 +209,14 @@ void store(const Home& home, const char* sql, int count, Oid* types, pg::Values 
   pg::run_fresh(pg::prepare(sql, count, types, home.owner), home.owner, values);
 }
 
+void forget_rows(const Home& home, Oid table, const char* column, const char* policy) {
+  Oid types[] = {TEXTOID};
+  store(
+      home,
+      psprintf("DELETE FROM %s WHERE %s OPERATOR(pg_catalog.=) $1", qualified_name(table), column),
+      1, types, {{pg::text_value(policy)}});
+}
+
 void store_policy(const Home& home, const Proposal& proposal, const Survey& survey) {
   const Tables& tables = proposal.tables;
   const auto oid = [](Oid table) { return pg::value(ObjectIdGetDatum(table)); };
@@ -222,8 +231,9 @@ void store_policy(const Home& home, const Proposal& proposal, const Survey& surv
                "EXCLUDED.tournaments, enrollments = EXCLUDED.enrollments, ledger = "
                "EXCLUDED.ledger, watched = EXCLUDED.watched, search_path = "
                "EXCLUDED.search_path, time_zone = EXCLUDED.time_zone, built_index = "
-               "EXCLUDED.built_index, built_check = EXCLUDED.built_check, attached_at = "
-               "EXCLUDED.attached_at",
+               "EXCLUDED.built_index, built_check = EXCLUDED.built_check, attached_at = CASE "
+               "WHEN p.enrollments OPERATOR(pg_catalog.=) EXCLUDED.enrollments THEN "
+               "p.attached_at ELSE EXCLUDED.attached_at END",
                qualified_name(home.policies)),
       11, types,
       {{pg::text_value(proposal.name), pg::text_value(proposal.document), oid(tables.users),
@@ -272,6 +282,10 @@ void carry_out(const Home& home, const Proposal& proposal) {
                            found.built_check != nullptr && stored->users == proposal.tables.users &&
                            strcmp(stored->built_check, found.built_check) == 0;
   if (stored && !keeps_check) hand_check_over(home, *stored);
+  // What was accepted is of the enrollments that were guarded.
+  if (stored && stored->enrollments != proposal.tables.enrollments) {
+    forget_rows(home, baseline_table(home), "policy", proposal.name);
+  }
   store_policy(home, proposal, found);
   if (stored) invalidate(tables_of(*stored).all());
   invalidate(proposal.tables.all());
@@ -280,16 +294,6 @@ void carry_out(const Home& home, const Proposal& proposal) {
 }
 
 // ---- detaching ---------------------------------------------------------------------------------
-
-void require_ownership(const Tables& tables) {
-  ListCell* cell;
-  foreach (cell, tables.all()) {
-    const Oid table = lfirst_oid(cell);
-    if (!exists(table) || pg::owns_relation(table, GetUserId())) continue;
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    errmsg("must be owner of table %s", get_rel_name(table))));
-  }
-}
 
 void drop_triggers(const Home& home, Oid table) {
   for (const char* function : {"enroll_door", "enroll_gate"}) {
@@ -346,16 +350,23 @@ void drop_check(const Home& home, const StoredPolicy& stored) {
 }
 
 void forget_policy(const Home& home, const char* policy) {
-  Oid types[] = {TEXTOID};
-  for (const char* sql : {psprintf("DELETE FROM %s WHERE policy OPERATOR(pg_catalog.=) $1",
-                                   qualified_name(home.seats)),
-                          psprintf("DELETE FROM %s WHERE name OPERATOR(pg_catalog.=) $1",
-                                   qualified_name(home.policies))}) {
-    store(home, sql, 1, types, {{pg::text_value(policy)}});
-  }
+  forget_rows(home, home.seats, "policy", policy);
+  forget_rows(home, baseline_table(home), "policy", policy);
+  forget_rows(home, own_checks_table(home), "policy", policy);
+  forget_rows(home, home.policies, "name", policy);
 }
 
 }  // namespace
+
+void require_ownership(const StoredPolicy& stored) {
+  ListCell* cell;
+  foreach (cell, tables_of(stored).all()) {
+    const Oid table = lfirst_oid(cell);
+    if (!exists(table) || pg::owns_relation(table, GetUserId())) continue;
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("must be owner of table %s", get_rel_name(table))));
+  }
+}
 
 void create_tables(const Home& home, Oid schema, const char* policy) {
   require_new_name(home, policy);
@@ -404,7 +415,7 @@ void attach(const Home& home, const char* document, const char* policy) {
 void detach(const Home& home, const char* policy) {
   const StoredPolicy stored = require_stored(home, policy);
   const Tables tables = tables_of(stored);
-  require_ownership(tables);
+  require_ownership(stored);
   require_no_call_under_way("detached");
   const int level = pg::push_settings(pg::bare_path);
   // All at once and in the order of every call: taken one by one they would deadlock with one.

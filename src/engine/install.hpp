@@ -21,4 +21,7 @@ void attach(const Home& home, const char* document, const char* policy);
 // policy that still loads: tables may be gone, columns renamed.
 void detach(const Home& home, const char* policy);
 
+// Raises 42501 where the current user does not own every table of the policy that is still there.
+void require_ownership(const StoredPolicy& stored);
+
 }  // namespace pg_enroll::engine

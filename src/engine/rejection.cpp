@@ -58,6 +58,7 @@ const char* hint_of(Outcome outcome) {
     case Outcome::full:
     case Outcome::not_refundable:
     case Outcome::guard_missing:
+    case Outcome::checks_failed:
       return nullptr;
   }
   return nullptr;
@@ -100,6 +101,7 @@ void set_place(pg::Report& report, Outcome outcome, const Attachment& policy) {
     case Outcome::refundable:
     case Outcome::busy:
     case Outcome::guard_missing:
+    case Outcome::checks_failed:
       return;
   }
 }

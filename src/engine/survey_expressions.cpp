@@ -164,15 +164,10 @@ void refuse_failure(Surveying& s, const PolicyProbe& probe, const ErrorData* err
 
 // ---- temporary objects -------------------------------------------------------------------------
 
-void note_temporary(void* state, Oid function) {
-  if (isAnyTempNamespace(get_func_namespace(function))) *static_cast<bool*>(state) = true;
-}
-
 // What only this session sees means nothing in another, or something else.
 void refuse_temporary_objects(Examination& x, Query* query) {
-  bool found = pg::uses_temporary_objects(query);
-  pg::visit_functions(query, note_temporary, &found);
-  if (found) x.obstacle = "uses a temporary object, which only one session sees";
+  if (pg::is_of_this_session(query))
+    x.obstacle = "uses a temporary object, which only one session sees";
 }
 
 // ---- one expression ----------------------------------------------------------------------------

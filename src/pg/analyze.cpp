@@ -1,5 +1,7 @@
 #include "pg/analyze.hpp"
 
+#include "pg/spi.hpp"
+
 extern "C" {
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
@@ -76,6 +78,19 @@ bool walk_functions(Node* node, void* argument) {
   return walk_parts(node, walk_functions, argument);
 }
 
+void note_temporary(void* found, Oid function) {
+  if (isAnyTempNamespace(get_func_namespace(function))) *static_cast<bool*>(found) = true;
+}
+
+bool finds_more_than_reading(Node* node, void* state) {
+  if (node == nullptr) return false;
+  if (IsA(node, Query)) {
+    const auto* query = reinterpret_cast<Query*>(node);
+    if (query->commandType != CMD_SELECT || query->rowMarks != NIL) return true;
+  }
+  return walk_parts(node, finds_more_than_reading, state);
+}
+
 }  // namespace
 
 Query* analyze(const char* sql, int parameters, Oid* types) {
@@ -146,6 +161,16 @@ void visit_relations(Query* query, RelationVisitor visit, void* state) {
 void visit_functions(Query* query, FunctionVisitor visit, void* state) {
   FunctionVisit all{visit, state};
   walk_functions(reinterpret_cast<Node*>(query), &all);
+}
+
+bool is_of_this_session(Query* query) {
+  bool found = uses_temporary_objects(query);
+  visit_functions(query, note_temporary, &found);
+  return found;
+}
+
+bool only_reads(Query* query) {
+  return !finds_more_than_reading(reinterpret_cast<Node*>(query), nullptr);
 }
 
 AclMode needed_privileges([[maybe_unused]] Query* query, RangeTblEntry* entry) {

@@ -38,6 +38,12 @@ void visit_relations(Query* query, RelationVisitor visit, void* state);
 using FunctionVisitor = void (*)(void* state, Oid function);
 void visit_functions(Query* query, FunctionVisitor visit, void* state);
 
+// Whether a query uses a table, a type or a function that only this session sees.
+bool is_of_this_session(Query* query);
+
+// Whether a statement is a SELECT that neither writes nor locks rows, in sub-selects and WITH too.
+bool only_reads(Query* query);
+
 // The privileges that the query needs on the relation.
 AclMode needed_privileges(Query* query, RangeTblEntry* entry);
 

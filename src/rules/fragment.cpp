@@ -12,9 +12,6 @@
 namespace pg_enroll::rules {
 namespace {
 
-// What a statement may name, in the order of the parameters $1, $2 and $3.
-Words placeholders() { return {"user", "tournament", "enrollment"}; }
-
 // Reserved words that want an operand behind them, so that in ARRAY[CASE WHEN a THEN :user END]
 // the colon after THEN is no slice's.
 bool wants_operand(std::string_view word) {
@@ -28,8 +25,12 @@ bool wants_operand(std::string_view word) {
 
 class Fragment {
  public:
-  Fragment(std::string_view text, const std::string& path, bool statement)
-      : text_(text), path_(path), statement_(statement) {}
+  // Placeholders make it a statement.
+  Fragment(std::string_view text, const std::string& path, const Words* placeholders)
+      : text_(text),
+        path_(path),
+        statement_(placeholders != nullptr),
+        placeholders_(placeholders) {}
 
   // The text, in a statement with parameters for placeholders.
   std::string checked() {
@@ -123,7 +124,7 @@ class Fragment {
   void placeholder() {
     const std::size_t start = at_++;
     const auto name = take_word();
-    const Words known = placeholders();
+    const Words& known = *placeholders_;
     const auto found = std::find(known.begin(), known.end(), name);
     if (found == known.end()) {
       const std::string all = "Known placeholders: " + listed(known, ":") + ".";
@@ -222,7 +223,7 @@ class Fragment {
   void dollar() {
     if (is_digit(peek(1))) {
       fail(at_, "has a parameter",
-           statement_ ? "Write the placeholders: " + listed(placeholders(), ":") + "."
+           statement_ ? "Write the placeholders: " + listed(*placeholders_, ":") + "."
                       : "Parameters belong to the extension; use the aliases instead.");
     }
     std::size_t end = at_ + 1;
@@ -256,6 +257,7 @@ class Fragment {
   std::string_view text_;
   const std::string& path_;
   bool statement_;
+  const Words* placeholders_;
   std::size_t at_ = 0;
   std::vector<std::size_t> open_;
   bool said_anything_ = false;
@@ -268,11 +270,12 @@ class Fragment {
 }  // namespace
 
 std::string checked_expression(std::string_view text, const std::string& path) {
-  return Fragment(text, path, false).checked();
+  return Fragment(text, path, nullptr).checked();
 }
 
-std::string checked_statement(std::string_view text, const std::string& path) {
-  return Fragment(text, path, true).checked();
+std::string checked_statement(std::string_view text, const std::string& path,
+                              const Words& placeholders) {
+  return Fragment(text, path, &placeholders).checked();
 }
 
 }  // namespace pg_enroll::rules

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "rules/wording.hpp"
+
 namespace pg_enroll::rules {
 
 // Both follow PostgreSQL's lexer just far enough to know that an expression spliced between
@@ -12,7 +14,9 @@ namespace pg_enroll::rules {
 
 std::string checked_expression(std::string_view text, const std::string& path);
 
-// With $1, $2 and $3 for :user, :tournament and :enrollment, and without the semicolon at its end.
-std::string checked_statement(std::string_view text, const std::string& path);
+// With $1, $2 and so on for the placeholders, which a colon precedes, and without the semicolon at
+// its end.
+std::string checked_statement(std::string_view text, const std::string& path,
+                              const Words& placeholders);
 
 }  // namespace pg_enroll::rules

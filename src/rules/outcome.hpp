@@ -9,7 +9,7 @@
 namespace pg_enroll::rules {
 
 // Rejections stand in order of precedence: where two are true at once, the upper one is answered.
-// BUSY and GUARD_MISSING stand outside that order, since no judgement of facts yields them.
+// BUSY and what follows it stand outside that order, since no judgement of facts yields them.
 enum class Outcome : std::uint8_t {
   enrolled,
   unenrolled,
@@ -28,6 +28,7 @@ enum class Outcome : std::uint8_t {
   not_refundable,
   busy,
   guard_missing,
+  checks_failed,
 };
 
 struct Contract {
@@ -74,6 +75,8 @@ constexpr Contract contract(Outcome outcome) noexcept {
       return {"BUSY", "NR020", 503, "too much contention, try again"};
     case Outcome::guard_missing:
       return {"GUARD_MISSING", "NR090", 500, "a guard is missing, refusing rather than racing"};
+    case Outcome::checks_failed:
+      return {"CHECKS_FAILED", "NR091", 500, "integrity checks failed"};
   }
   return {};
 }

@@ -178,6 +178,12 @@ const char* expected(Kind kind) {
   return "";
 }
 
+// What a follow-up statement may name, in the order of the parameters $1, $2 and $3.
+const Words& follow_up_placeholders() {
+  static const Words words{"user", "tournament", "enrollment"};
+  return words;
+}
+
 std::string checked(const Json& value, const std::string& path, Kind kind) {
   if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
     const bool scalar = value.is_null() || value.is_boolean() || value.is_number();
@@ -188,7 +194,7 @@ std::string checked(const Json& value, const std::string& path, Kind kind) {
   }
   const auto& text = value.get_ref<const std::string&>();
   if (kind == Kind::expression) return checked_expression(text, path);
-  if (kind == Kind::statement) return checked_statement(text, path);
+  if (kind == Kind::statement) return checked_statement(text, path, follow_up_placeholders());
   return text;
 }
 

@@ -66,6 +66,7 @@ struct Policy {
     std::string table, amount, balance_after, enrollment;
     std::optional<std::string> user;
     std::string idempotency_key, order;
+    bool strict = false;  // nobody else writes balances
     // The column and the three distinct values that tell the operations apart.
     struct Type {
       std::string column, enroll, unenroll, waive;

@@ -185,7 +185,7 @@ class Prober {
 class RowChecker {
  public:
   RowChecker(const Policy& policy, const ProbedTables& tables, const RowFacts& facts)
-      : p_(policy), t_(tables), facts_(facts) {}
+      : p_(policy), t_(tables), facts_(facts), r_(policy, tables) {}
 
   std::vector<RowCheck> checks() {
     duplicates();
@@ -199,62 +199,21 @@ class RowChecker {
   }
 
  private:
-  string e(string_view name) const { return column("e", name); }
-  string user_key() const { return column("u", p_.users.key); }
-  string tournament_key() const { return column("t", p_.tournaments.key); }
-  string active_rows() const {
-    return "(SELECT e.* FROM " + string(t_.enrollments) + " AS e WHERE (" + p_.enrollments.active +
-           ")) AS e";
-  }
+  string e(string_view name) const { return r_.e(name); }
+  string user_key() const { return r_.user_key(); }
+  string tournament_key() const { return r_.tournament_key(); }
 
   void add(bool refuses, string_view path, string_view table, string obstacle, const string& rows,
            string remedy) {
     // In the order of their first column, so that two looks at the same rows show the same.
-    string query =
-        "WITH found AS MATERIALIZED (" + rows +
-        ") SELECT pg_catalog.count(*), (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s)) FROM "
-        "(SELECT * FROM found ORDER BY 1 LIMIT 20) AS s) FROM found";
-    list_.push_back({refuses, string(path), string(table), std::move(obstacle), std::move(query),
-                     std::move(remedy)});
-  }
-
-  // For people to paste. Withdraws the rows that the condition names, without a refund.
-  string withdrawal(const string& join, const string& condition) const {
-    const auto& assignments = p_.enrollments.withdraw;
-    std::vector<string> sets;
-    for (const Assignment& a : assignments) {
-      sets.push_back(quoted(a.column) + " = (" + a.expression + ")");
-    }
-    std::vector<string> from;
-    string joins;
-    if (any_mentions(assignments, "t")) {
-      from.push_back(string(t_.tournaments) + " AS t");
-      joins += tournament_key() + " = " + e(p_.enrollments.tournament) + " AND ";
-    }
-    if (any_mentions(assignments, "u")) {
-      from.push_back(string(t_.users) + " AS u");
-      joins += user_key() + " = " + e(p_.enrollments.user) + " AND ";
-    }
-    if (!join.empty()) from.push_back(join);
-    return "UPDATE " + string(t_.enrollments) + " AS e SET " + joined(sets, ", ") +
-           (from.empty() ? "" : " FROM " + joined(from, ", ")) + " WHERE " + joins + condition;
+    list_.push_back({refuses, string(path), string(table), std::move(obstacle),
+                     counted(rows, "ORDER BY 1"), std::move(remedy)});
   }
 
   void duplicates() {
-    const auto& enrollments = p_.enrollments;
-    const string user = e(enrollments.user);
-    const string tournament = e(enrollments.tournament);
-    const string key = e(enrollments.key);
     add(true, active_path, t_.enrollments,
-        "users with more than one active enrollment in a tournament",
-        "SELECT " + user + " AS \"user\", " + tournament + " AS tournament, pg_catalog.array_agg(" +
-            key + " ORDER BY " + key + ") AS enrollments FROM " + active_rows() + " WHERE " + user +
-            " IS NOT NULL AND " + tournament + " IS NOT NULL GROUP BY " + user + ", " + tournament +
-            " HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1",
-        withdrawal("(SELECT " + key + " AS surplus, row_number() OVER (PARTITION BY " + user +
-                       ", " + tournament + " ORDER BY " + key + ") AS n FROM " + active_rows() +
-                       ") AS d",
-                   "d.surplus = " + key + " AND d.n > 1"));
+        "users with more than one active enrollment in a tournament", r_.duplicates(),
+        r_.withdraw_duplicates());
   }
 
   void balances() {
@@ -264,26 +223,22 @@ class RowChecker {
       return "SELECT " + user_key() + " AS \"user\", " + balance + " AS balance FROM " + users +
              " WHERE " + condition;
     };
-    const auto reset = [&](const string& condition) {
-      return "UPDATE " + users + " SET " + quoted(p_.users.balance) + " = 0 WHERE " + condition;
-    };
     add(true, "$.users.balance", t_.users,
         facts_.balance_is_numeric ? "balances that are negative, NaN or infinite"
                                   : "balances that are negative",
-        found(balance + " OPERATOR(pg_catalog.<) 0" +
-              (facts_.balance_is_numeric ? " OR " + balance + " OPERATOR(pg_catalog.>=) 'Infinity'"
-                                         : "")),
-        reset(balance + " < 0" +
-              (facts_.balance_is_numeric ? " OR " + balance + " >= 'Infinity'" : "")));
+        found(r_.unsound_balance(facts_.balance_is_numeric)),
+        r_.reset_unsound_balances(facts_.balance_is_numeric));
     add(false, "$.users.balance", t_.users,
         "balances that are NULL: these users can neither pay nor be refunded",
-        found(balance + " IS NULL"), reset(balance + " IS NULL"));
+        found(balance + " IS NULL"),
+        "UPDATE " + users + " SET " + quoted(p_.users.balance) + " = 0 WHERE " + balance +
+            " IS NULL");
   }
 
   void orphans(string_view table, const string& key, const string& reference, const string& what) {
     const string referred = column("r", key);
-    const string from =
-        active_rows() + " LEFT JOIN " + string(table) + " AS r ON " + equal(referred, e(reference));
+    const string from = r_.active_rows() + " LEFT JOIN " + string(table) + " AS r ON " +
+                        equal(referred, e(reference));
     // What the withdrawal reads of a row that is not there would leave the row as it is.
     const auto& withdraw = p_.enrollments.withdraw;
     const bool reads = any_mentions(withdraw, "u") || any_mentions(withdraw, "t");
@@ -294,26 +249,13 @@ class RowChecker {
         "SELECT " + e(p_.enrollments.key) + " AS enrollment, " + e(reference) + " AS \"" + what +
             "\" FROM " + from + " WHERE " + referred + " IS NULL",
         reads ? "DELETE FROM " + string(t_.enrollments) + " AS e WHERE " + condition
-              : withdrawal("", condition));
+              : r_.withdrawal("", condition));
   }
 
   void oversold() {
-    const string tournament = e(p_.enrollments.tournament);
-    const string key = e(p_.enrollments.key);
-    const string counted = "(SELECT " + tournament_key() + " AS tournament, (" +
-                           p_.tournaments.capacity + ")::pg_catalog.int8 AS capacity FROM " +
-                           string(t_.tournaments) + " AS t) AS c";
     add(false, "$.tournaments.capacity", t_.tournaments,
         "tournaments over their capacity: they sell nothing until enough have withdrawn",
-        "SELECT c.tournament, c.capacity, a.taken FROM " + counted + " JOIN (SELECT " + tournament +
-            " AS tournament, pg_catalog.count(*) AS taken FROM " + active_rows() + " GROUP BY " +
-            tournament + ") AS a ON " + equal("a.tournament", "c.tournament") +
-            " WHERE c.capacity IS NOT NULL AND a.taken OPERATOR(pg_catalog.>) "
-            "GREATEST(c.capacity, 0)",
-        withdrawal("(SELECT " + key + " AS surplus, row_number() OVER (PARTITION BY " + tournament +
-                       " ORDER BY " + key + ") AS n, c.capacity FROM " + active_rows() + " JOIN " +
-                       counted + " ON c.tournament = " + tournament + ") AS d",
-                   "d.surplus = " + key + " AND d.n > d.capacity"));
+        r_.oversold(), r_.withdraw_oversold());
   }
 
   void prices() {
@@ -335,17 +277,11 @@ class RowChecker {
   }
 
   void unpaid() {
-    const Policy::Ledger& l = p_.ledger;
-    // As text: what an enum lacks no row has.
-    const string type = column("l", l.type.column) + "::pg_catalog.text";
     add(false, active_path, t_.enrollments,
         "active enrollments without a ledger row: they refund nothing",
         "SELECT " + e(p_.enrollments.key) + " AS enrollment, " + e(p_.enrollments.user) +
             " AS \"user\", " + e(p_.enrollments.tournament) + " AS tournament FROM " +
-            active_rows() + " WHERE NOT EXISTS (SELECT FROM " + string(t_.ledger) + " AS l WHERE " +
-            equal(column("l", l.enrollment), e(p_.enrollments.key)) + " AND (" +
-            equal(type, literal(l.type.enroll)) + " OR " + equal(type, literal(l.type.unenroll)) +
-            " OR " + equal(type, literal(l.type.waive)) + "))",
+            r_.active_rows() + " WHERE " + r_.without_ledger_row(),
         "None is needed where nothing was paid for them; else write the ledger rows that are "
         "missing.");
   }
@@ -354,6 +290,7 @@ class RowChecker {
   const Policy& p_;
   const ProbedTables& t_;
   const RowFacts& facts_;
+  RowText r_;
   std::vector<RowCheck> list_;
 };
 

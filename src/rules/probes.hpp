@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rules/policy.hpp"
+#include "rules/rows.hpp"
 
 namespace pg_enroll::rules {
 
@@ -51,12 +52,6 @@ struct Name {
 
 // Tables come before their columns.
 std::vector<Name> names_of(const Policy& policy);
-
-// The policy's tables as the catalogs name them, qualified and quoted.
-struct ProbedTables {
-  std::string_view users, tournaments, enrollments, ledger;
-  std::string_view balance_type;  // with its modifier
-};
 
 // What an expression has to be, and so how it is looked at.
 enum class ProbeKind : std::uint8_t {

@@ -45,6 +45,7 @@ const std::vector<Row> contract_rows{
     {Outcome::not_refundable, "NOT_REFUNDABLE", "NR017", 409},
     {Outcome::busy, "BUSY", "NR020", 503},
     {Outcome::guard_missing, "GUARD_MISSING", "NR090", 500},
+    {Outcome::checks_failed, "CHECKS_FAILED", "NR091", 500},
 };
 
 // A rejection and the fact that makes it true, in order of precedence.
@@ -121,7 +122,7 @@ TEST_CASE("each outcome has its code, SQLSTATE and HTTP status") {
 }
 
 TEST_CASE("the contract leaves no outcome out") {
-  CHECK(contract_rows.size() == static_cast<std::size_t>(Outcome::guard_missing) + 1);
+  CHECK(contract_rows.size() == static_cast<std::size_t>(Outcome::checks_failed) + 1);
   for (std::size_t i = 0; i < contract_rows.size(); ++i) {
     CHECK(contract_rows[i].outcome == static_cast<Outcome>(i));
   }
