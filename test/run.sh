@@ -136,7 +136,7 @@ meta_is_valid() {
 # Written so, an operator is looked up on the search path, where it could be anybody's.
 names_its_operators() {
   ! grep -nE 'IS (NOT )?DISTINCT FROM|NULLIF\(|BETWEEN | (NOT )?IN \(|LIKE ' \
-    src/rules/sql.cpp src/engine/*.cpp | grep -vE ':[0-9]+: *//'
+    src/rules/{sql,checks,rows}.cpp src/engine/*.cpp | grep -vE ':[0-9]+: *//'
 }
 
 step_gates() {

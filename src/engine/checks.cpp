@@ -90,9 +90,25 @@ pg::Rows query_seats(const Run& run, const char* sql) {
                   run.snapshot);
 }
 
+// What attaching again would refuse about a guard, and the command that makes it agree; null where
+// there is nothing.
+const char* repair_of(const Guard& guard) {
+  const char* table = qualified_name(guard.relation);
+  const char* name = quote_identifier(guard.name);
+  if (OidIsValid(get_trigger_oid(guard.relation, guard.name, true))) {
+    return guard.state == GuardState::disabled
+               ? psprintf("ALTER TABLE %s ENABLE TRIGGER %s; ", table, name)
+               : psprintf("DROP TRIGGER %s ON %s; ", name, table);
+  }
+  const Oid index = get_relname_relid(guard.name, get_rel_namespace(guard.relation));
+  const bool invalid = guard.state == GuardState::invalid && OidIsValid(index) &&
+                       IndexGetRelation(index, true) == guard.relation;
+  return invalid ? psprintf("DROP INDEX %s; ", qualified_name(index)) : nullptr;
+}
+
 struct GuardSample {
   Finding& finding;
-  StringInfoData json;
+  StringInfoData json, repair;
 };
 
 void note_guard(void* state, const Guard& guard) {
@@ -106,19 +122,24 @@ void note_guard(void* state, const Guard& guard) {
     appendStringInfoString(&sample->json, ", \"table\": ");
     escape_json(&sample->json, qualified_name(guard.relation));
     appendStringInfo(&sample->json, ", \"state\": \"%s\"}", state_name(guard.state));
+    const char* repair = repair_of(guard);
+    if (repair != nullptr) appendStringInfoString(&sample->repair, repair);
   }
   sample->finding.violations = ++violations;
   sample->finding.status = CheckStatus::failed;
 }
 
-void check_guards(const Run& run, Finding& finding) {
-  GuardSample sample{finding, {}};
+void check_guards(const Run& run, const char* attach, Finding& finding) {
+  GuardSample sample{finding, {}, {}};
   initStringInfo(&sample.json);
+  initStringInfo(&sample.repair);
   finding.violations = 0;
   visit_guards(run.policy, note_guard, &sample);
   if (finding.status == CheckStatus::ok) return;
   appendStringInfoChar(&sample.json, ']');
   finding.sample = sample.json.data;
+  appendStringInfoString(&sample.repair, attach);
+  finding.remedy = sample.repair.data;
 }
 
 Finding run_check(const Run& run, const PolicyCheck& check, Datum baseline) {
@@ -139,14 +160,14 @@ Finding run_check(const Run& run, const PolicyCheck& check, Datum baseline) {
       case rules::CheckKind::seats:
         return count(finding, query_seats(run, check.query));
       case rules::CheckKind::guards:
-        return check_guards(run, finding);
+        return check_guards(run, check.remedy, finding);
     }
   });
   if (error != nullptr) {
     fail_to_run(finding, error);
   } else if (finding.status == CheckStatus::failed) {
     finding.detail = check.detail;
-    finding.remedy = check.remedy;
+    if (finding.remedy == nullptr) finding.remedy = check.remedy;
   }
   return finding;
 }
@@ -250,7 +271,7 @@ void add_finding(const Lines& lines, const Finding& finding) {
     lines.add(psprintf("%s skipped: %s. %s", finding.id, finding.title, finding.detail));
     return;
   }
-  const char* found = "not known";
+  const char* found = "could not be run";
   if (finding.violations) {
     const auto violations = static_cast<long long>(*finding.violations);
     found = psprintf("%lld violation%s", violations, violations == 1 ? "" : "s");
@@ -267,9 +288,9 @@ void add_baselines(const Run& run, const Lines& lines) {
   const Oid owner = run.home.owner;
   pg::Rows rows = pg::read(
       pg::prepare(
-          psprintf("SELECT pg_catalog.format('Accepted without a ledger row: %%s enrollments, on "
-                   "%%s by %%s: %%s', pg_catalog.count(*), pg_catalog.to_char(b.accepted_at, "
-                   "'YYYY-MM-DD'), b.accepted_by, b.reason) FROM %s AS b WHERE b.policy "
+          psprintf("SELECT pg_catalog.format('Accepted without a ledger row (%%s), on %%s by %%s: "
+                   "%%s', pg_catalog.count(*), pg_catalog.to_char(b.accepted_at, 'YYYY-MM-DD'), "
+                   "b.accepted_by, b.reason) FROM %s AS b WHERE b.policy "
                    "OPERATOR(pg_catalog.=) $1 GROUP BY b.accepted_at, b.accepted_by, b.reason "
                    "ORDER BY b.accepted_at, b.accepted_by, b.reason",
                    qualified_name(baseline_table(run.home))),

@@ -51,6 +51,7 @@ void require_sound_name(const char* name) {
 // Analyses the query as it will run, with the owner's rights, and starts it without asking it for a
 // row: privileges are looked at then.
 void try_query(const Home& home, const char* policy, const OwnCheck& check) {
+  const char* statement = own_check_statement(check.query);
   const char* problem = nullptr;
   const Entered entered = enter(home, policy, Access::read);
   auto trial = [&] {
@@ -59,7 +60,7 @@ void try_query(const Home& home, const char* policy, const OwnCheck& check) {
     const Oid owner = entered.policy->owner;
     pg::become_restricted(owner);
     Oid types[] = {TIMESTAMPTZOID};
-    Query* query = pg::analyze(own_check_statement(check.query), 1, types);
+    Query* query = pg::analyze(statement, 1, types);
     if (!pg::only_reads(query)) {
       problem = "does more than read";
     } else if (pg::is_of_this_session(query)) {

@@ -611,7 +611,7 @@ void check_single_values(const Section& root) {
 }  // namespace
 
 PolicyError::PolicyError(std::string path, const std::string& problem, std::string hint)
-    : std::runtime_error("policy " + path + ": " + problem),
+    : std::runtime_error((path.starts_with('$') ? "policy " : "") + path + ": " + problem),
       path_(std::move(path)),
       hint_(std::move(hint)) {}
 

@@ -95,7 +95,8 @@ class PolicyError : public std::runtime_error {
  public:
   PolicyError(std::string path, const std::string& problem, std::string hint);
 
-  // The place in the document, such as $.ledger.type.enroll; "$" is the document itself.
+  // The place in the document, such as $.ledger.type.enroll; "$" is the document itself. What does
+  // not begin so is SQL that stands in no document.
   [[nodiscard]] const std::string& path() const { return path_; }
   // What to do about it; empty where there is nothing to add.
   [[nodiscard]] const std::string& hint() const { return hint_; }
