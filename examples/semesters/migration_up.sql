@@ -6,6 +6,9 @@ BEGIN;
 -- Waiting for a lock blocks those who come after: give up early, and try again.
 SET LOCAL lock_timeout = '5s';
 
+-- Attaching keeps the session's time zone: the enrollments' times are UTC without a zone.
+SET LOCAL timezone = 'UTC';
+
 CREATE EXTENSION IF NOT EXISTS pg_enroll;
 SELECT FROM enroll_attach(:'policy') \g /dev/null
 

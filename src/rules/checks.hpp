@@ -31,8 +31,9 @@ constexpr std::string_view severity_name(Severity severity) noexcept {
 enum class CheckKind : std::uint8_t { rows, seats, guards };
 
 // A query's columns: the number of violations, and up to twenty of them as jsonb. Over rows, $1 is
-// the beginning of the window and $2 the keys of the enrollments that were accepted as a baseline,
-// as texts; over seats, $1 is the policy, $2 tournaments and $3 their active enrollments.
+// the beginning of the window, or the time of attaching if that came later, and $2 the keys of the
+// enrollments that were accepted as a baseline, as texts; over seats, $1 is the policy, $2
+// tournaments and $3 their active enrollments.
 struct Check {
   CheckKind kind;
   Severity severity;

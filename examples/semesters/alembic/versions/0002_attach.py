@@ -32,6 +32,7 @@ FUNCTIONS = ", ".join(
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("SET LOCAL timezone = 'UTC'")
     op.execute("CREATE EXTENSION IF NOT EXISTS pg_enroll")
     policy = POLICY.read_text(encoding="utf-8")
     op.execute(sa.text("SELECT enroll_attach(CAST(:policy AS jsonb))").bindparams(policy=policy))
