@@ -198,6 +198,8 @@ SELECT * FROM broken();
 SELECT refund(:cup, 3);
 SELECT pay(:cup, 8);
 SELECT refund(:cup, 9);
+INSERT INTO enrollments (id, user_id, tournament_id) VALUES (101, 7, 11);
+SELECT refund(101, 1);
 SELECT id, severity, violations,
        (SELECT jsonb_agg(s - 'enrollment' || jsonb_build_object('ledger',
           (s ->> 'ledger')::bigint - :last)) FROM jsonb_array_elements(sample) s) AS sample

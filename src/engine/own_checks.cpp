@@ -21,12 +21,11 @@ pg::Rows run_own(const Home& home, const char* sql, int count, Oid* types, pg::V
   return pg::run_fresh(pg::prepare(sql, count, types, home.owner), home.owner, values);
 }
 
-// Keeps a detach out until the end, so that nothing is stored for a policy that is gone.
-StoredPolicy hold_policy(const Home& home, const char* policy) {
+// Keeps a detach out until the end, so that nothing is stored for a policy that is gone. Comes
+// after the locks on the tables, as in a detach.
+void hold_policy(const Home& home, const char* policy) {
   LockRelationOid(home.policies, RowExclusiveLock);
-  const StoredPolicy stored = require_stored(home, policy);
-  require_ownership(stored);
-  return stored;
+  require_ownership(require_stored(home, policy));
 }
 
 [[noreturn]] void refuse_query(const char* name, const char* problem) {
@@ -114,8 +113,9 @@ void add_check(const Home& home, const char* policy, const char* severity, const
             (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown severity \"%s\"", severity),
              errhint("Severities are error, warning and info.")));
   }
-  hold_policy(home, policy);
+  require_ownership(require_stored(home, policy));
   try_query(home, policy, check);
+  hold_policy(home, policy);
   Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
   const pg::Rows stored = run_own(
       home,
@@ -160,7 +160,7 @@ Datum accepted(const Home& home, const char* policy, Snapshot snapshot) {
 }
 
 int64 accept_baseline(const Home& home, const char* policy, const char* reason) {
-  hold_policy(home, policy);
+  require_ownership(require_stored(home, policy));
   const Entered entered = enter(home, policy, Access::read);
   const Attachment* a = entered.policy;
   const rules::ProbedTables tables{qualified_name(a->users), qualified_name(a->tournaments),
@@ -171,6 +171,7 @@ int64 accept_baseline(const Home& home, const char* policy, const char* reason) 
   const pg::Value keys = unpaid.keep(0, 1, CurrentMemoryContext);
   pg::restore(before);
   leave(entered);
+  hold_policy(home, policy);
   Oid types[] = {TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID};
   const pg::Rows stored = run_own(
       home,

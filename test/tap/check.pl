@@ -103,6 +103,16 @@ SQL
     $session->disconnect;
 };
 
+subtest 'an older snapshot is kept' => sub {
+    $dbh->do('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    ask($dbh, 'SELECT count(*) FROM users');
+    $other->do('UPDATE tournaments SET capacity = 1 WHERE id = 1') or die $other->errstr;
+    is(ask($dbh, $failed), '', 'what came after it is not seen');
+    $dbh->do('COMMIT');
+    is(ask($dbh, $failed), 'INV-06|1', 'and is seen by the next');
+    $other->do('UPDATE tournaments SET capacity = 100 WHERE id = 1') or die $other->errstr;
+};
+
 subtest 'a cancel and a timeout end it' => sub {
     ask($dbh, q{SELECT enroll_add_check('waits', 'info',
         'SELECT pg_advisory_xact_lock_shared(8)', 'x')});
