@@ -371,6 +371,22 @@ RESET client_min_messages;
 SELECT id FROM enroll_check(policy => 'parts') WHERE status = 'failed';
 CREATE TABLE entry_1 PARTITION OF entry FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 SELECT id, violations, sample FROM enroll_check(policy => 'parts') WHERE status = 'failed';
+
+-- Attached to other enrollments, a policy begins anew: what was accepted was of the old ones.
+INSERT INTO entry (user_id, tournament_id, is_active, at) VALUES (1, 10, true, now());
+SELECT enroll_accept_baseline('Of the old table', 'parts');
+SELECT enroll_add_check('kept', 'info', 'SELECT WHERE false', 'Nothing is found', 'parts');
+UPDATE enroll_policy SET attached_at = attached_at - interval '1 day' WHERE name = 'parts';
+SELECT attached_at AS before FROM enroll_policy WHERE name = 'parts' \gset
+CREATE TABLE entry_b (LIKE entry INCLUDING DEFAULTS INCLUDING IDENTITY, PRIMARY KEY (id));
+SET client_min_messages = error;
+SELECT enroll_attach(jsonb_set(document, '{enrollments,table}', '"entry_b"'), 'parts')
+FROM enroll_policies WHERE policy = 'parts';
+RESET client_min_messages;
+SELECT attached_at > :'before' AS anew,
+       (SELECT count(*) FROM enroll_baseline WHERE policy = 'parts') AS accepted,
+       (SELECT count(*) FROM enroll_own_check WHERE policy = 'parts') AS own
+FROM enroll_policy WHERE name = 'parts';
 SET search_path = shop;
 
 SET client_min_messages = error;
