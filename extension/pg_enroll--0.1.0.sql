@@ -1,7 +1,7 @@
 \echo Use "CREATE EXTENSION pg_enroll" to load this file. \quit
 
 -- Extension state -----------------------------------------------------------------------------
--- Both tables are dumped with the database: a restore loads them, and the users' rows, before it
+-- The tables are dumped with the database: a restore loads them, and the users' rows, before it
 -- creates the triggers that keep them in step.
 
 CREATE TABLE enroll_policy (
@@ -66,8 +66,27 @@ COMMENT ON COLUMN enroll_seat.capacity IS
   'the capacity that the allotment was made from; NULL where unlimited';
 COMMENT ON COLUMN enroll_seat.epoch IS 'moves with each change of the tournament, never used twice';
 
+CREATE TABLE enroll_sanction (
+  policy text COLLATE "C" NOT NULL,
+  xid xid8 NOT NULL,
+  role name NOT NULL,
+  login name NOT NULL,
+  reason text NOT NULL,
+  sanctioned_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE enroll_sanction IS
+  'Transactions that lifted a strict ledger, one row for each enroll_sanction(). Rows are added, '
+  'never changed, and outlive their policy.';
+COMMENT ON COLUMN enroll_sanction.policy IS 'name of the policy';
+COMMENT ON COLUMN enroll_sanction.xid IS 'the transaction, as pg_current_xact_id() says it';
+COMMENT ON COLUMN enroll_sanction.role IS 'who lifted it: current_user at that time';
+COMMENT ON COLUMN enroll_sanction.login IS 'who had logged in: session_user at that time';
+COMMENT ON COLUMN enroll_sanction.reason IS 'why';
+COMMENT ON COLUMN enroll_sanction.sanctioned_at IS 'when the transaction began';
+
 SELECT pg_catalog.pg_extension_config_dump('enroll_policy', '');
 SELECT pg_catalog.pg_extension_config_dump('enroll_seat', '');
+SELECT pg_catalog.pg_extension_config_dump('enroll_sanction', '');
 
 CREATE TABLE enroll_baseline (
   policy text COLLATE "C" NOT NULL,
@@ -757,6 +776,17 @@ COMMENT ON FUNCTION enroll_reconcile(text) IS
   'change. Blocks writers of the tournaments and enrollments tables while it counts.';
 REVOKE EXECUTE ON FUNCTION enroll_reconcile(text) FROM PUBLIC;
 
+CREATE FUNCTION enroll_sanction(
+  reason text,
+  policy text DEFAULT 'default'
+)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_sanction';
+COMMENT ON FUNCTION enroll_sanction(text, text) IS
+  'Lifts the policy''s strict ledger until the end of this transaction, and records who did and '
+  'why in enroll_sanction. Only for the owner of the tables. Raises 55000 where the ledger is not '
+  'strict.';
+REVOKE EXECUTE ON FUNCTION enroll_sanction(text, text) FROM PUBLIC;
+
 CREATE FUNCTION enroll_guards(
   policy text,
   OUT guard text,
@@ -883,6 +913,28 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'pg_enroll_gate';
 COMMENT ON FUNCTION enroll_gate() IS
   'Trigger of a tournaments table: opens seats for new tournaments and settles with every '
   'enrollment in flight before a close, a new capacity or a delete commits.';
+
+CREATE FUNCTION enroll_balance() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'pg_enroll_balance';
+COMMENT ON FUNCTION enroll_balance() IS
+  'Trigger of a users table under a strict ledger: at COMMIT a balance must have moved by what its '
+  'ledger rows say. Raises 23514 (enroll_strict_ledger).';
+
+CREATE FUNCTION enroll_ledger() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'pg_enroll_ledger';
+COMMENT ON FUNCTION enroll_ledger() IS
+  'Trigger of a strict ledger: takes note of new rows; raises 23001 (enroll_append_only_ledger) '
+  'where one is changed or removed.';
+
+-- Only the extension's own table has this one.
+CREATE FUNCTION enroll_append_only() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'pg_enroll_append_only';
+COMMENT ON FUNCTION enroll_append_only() IS
+  'Trigger of enroll_sanction: raises 23001 where a row is changed or removed.';
+REVOKE EXECUTE ON FUNCTION enroll_append_only() FROM PUBLIC;
+CREATE TRIGGER enroll_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON enroll_sanction
+  FOR EACH STATEMENT EXECUTE FUNCTION enroll_append_only();
+COMMENT ON TRIGGER enroll_append_only ON enroll_sanction IS 'Keeps the record whole.';
 
 -- The error contract --------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@
 #include "engine/install.hpp"
 #include "engine/own_checks.hpp"
 #include "engine/seats.hpp"
+#include "engine/strict.hpp"
+#include "pg/errors.hpp"
 
 namespace pg_enroll {
 namespace {
@@ -77,10 +79,10 @@ void require_sound_key(pg::Value key) {
 
 bool is_blank(const char* text) { return text[strspn(text, " \t\r\n\f\v")] == '\0'; }
 
-void require_sound_reason(pg::Value reason) {
+void require_sound_reason(pg::Value reason, const char* hint) {
   if (reason.null || !is_blank(TextDatumGetCString(reason.datum))) return;
   ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("reason must not be blank"),
-                  errhint("Say why the place is free; the ledger keeps it.")));
+                  errhint("%s", hint)));
 }
 
 // NaN is above every price, so it would allow any.
@@ -195,7 +197,7 @@ Datum answer_one(FunctionCallInfo fcinfo, Operate operate, Call call, Access acc
     call.user = pg::key_from_call(call.policy->user_key, key_type, PG_GETARG_DATUM(0));
     call.tournament = pg::key_from_call(call.policy->tournament_key, key_type, PG_GETARG_DATUM(1));
     call.tournament_text = pg::key_text(call.policy->tournament_key, call.tournament);
-    require_sound_reason(call.reason);
+    require_sound_reason(call.reason, "Say why the place is free; the ledger keeps it.");
     require_sound_key(call.key);
     require_sound_price(call.max_price);
     engine::require_guards(call.policy);
@@ -540,6 +542,19 @@ Datum pg_enroll_reconcile(PG_FUNCTION_ARGS) {
   return static_cast<Datum>(0);
 }
 
+PG_FUNCTION_INFO_V1(pg_enroll_sanction);
+Datum pg_enroll_sanction(PG_FUNCTION_ARGS) {
+  PreventCommandIfReadOnly("enroll_sanction()");
+  require_not_null(fcinfo, 0, "reason");
+  const pg::Value reason = pg::value(PG_GETARG_DATUM(0));
+  require_sound_reason(reason, "Say why; enroll_sanction keeps it.");
+  const char* name = policy_argument(fcinfo, 1);
+  SPI_connect();
+  engine::sanction(engine::home_of(fcinfo->flinfo->fn_oid), name, reason);
+  SPI_finish();
+  PG_RETURN_VOID();
+}
+
 PG_FUNCTION_INFO_V1(pg_enroll_guards);
 Datum pg_enroll_guards(PG_FUNCTION_ARGS) {
   const char* name = policy_argument(fcinfo, 0);
@@ -675,6 +690,31 @@ Datum pg_enroll_gate(PG_FUNCTION_ARGS) {
   engine::gate(engine::home_of(fcinfo->flinfo->fn_oid), trigger);
   SPI_finish();
   return PointerGetDatum(nullptr);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_balance);
+Datum pg_enroll_balance(PG_FUNCTION_ARGS) {
+  TriggerData* trigger = trigger_data(fcinfo);
+  SPI_connect();
+  engine::note_balances(engine::home_of(fcinfo->flinfo->fn_oid), trigger);
+  SPI_finish();
+  return PointerGetDatum(nullptr);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_ledger);
+Datum pg_enroll_ledger(PG_FUNCTION_ARGS) {
+  TriggerData* trigger = trigger_data(fcinfo);
+  SPI_connect();
+  engine::note_ledger(engine::home_of(fcinfo->flinfo->fn_oid), trigger);
+  SPI_finish();
+  return PointerGetDatum(nullptr);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_append_only);
+Datum pg_enroll_append_only(PG_FUNCTION_ARGS) {
+  const TriggerData* trigger = trigger_data(fcinfo);
+  pg::raise({"23001", "rows of this table cannot be changed or removed", nullptr, nullptr,
+             RelationGetRelid(trigger->tg_relation), trigger->tg_trigger->tgname});
 }
 
 }  // extern "C"

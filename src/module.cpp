@@ -1,6 +1,7 @@
 // The module: magic block and what has to be set up once in each session.
 #include "engine/attachment.hpp"
 #include "engine/door.hpp"
+#include "engine/strict.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -10,4 +11,5 @@ PGDLLEXPORT void _PG_init(void);
 void _PG_init(void) {
   pg_enroll::engine::watch_invalidations();
   pg_enroll::engine::watch_aborts();
+  pg_enroll::engine::watch_commits();
 }

@@ -12,7 +12,22 @@ namespace {
 // a call further up the stack may still be using them.
 Attachment* attachments = nullptr;
 
+// Which policies hold a table to a strict ledger, by name: known so that not every statement has to
+// read them all. Attaching and detaching invalidate the table.
+struct StrictTable {
+  StrictTable* next;
+  MemoryContext memory;
+  Oid policies;  // enroll_policy
+  Oid table;     // the root where it is partitioned
+  List* names;
+  bool ready, stale;
+};
+StrictTable* strict_tables = nullptr;
+
 void mark_stale(Datum /*argument*/, Oid relation) {
+  for (StrictTable* t = strict_tables; t != nullptr; t = t->next) {
+    t->stale = t->stale || !OidIsValid(relation) || relation == t->table || relation == t->policies;
+  }
   for (Attachment* a = attachments; a != nullptr; a = a->next) {
     const bool concerned =
         !OidIsValid(relation) || relation == a->users || relation == a->tournaments ||
@@ -381,6 +396,42 @@ void load_statements(Attachment* a, const PolicyTexts& texts) {
   a->texts = statement_texts(a->document, catalog);
 }
 
+// A word as the ledger's type column holds it, blanks of a bpchar and all.
+Datum word_of(Oid type, int32 modifier, const char* word) {
+  Oid input = InvalidOid;
+  Oid parameter = InvalidOid;
+  getTypeInputInfo(type, &input, &parameter);
+  return OidInputFunctionCall(input, pstrdup(word), parameter, modifier);
+}
+
+void load_strict(Attachment* a, const PolicyTexts& texts) {
+  const auto of_ledger = [&](PolicyText name) { return column_of(a->ledger, texts[name]); };
+  auto* s = static_cast<StrictLedger*>(palloc0(sizeof(StrictLedger)));
+  s->users_key = column_of(a->users, texts[PolicyText::users_key]);
+  s->users_balance = column_of(a->users, texts[PolicyText::users_balance]);
+  s->enrollments_key = column_of(a->enrollments, texts[PolicyText::enrollments_key]);
+  s->user = of_ledger(PolicyText::ledger_user);
+  s->amount = of_ledger(PolicyText::ledger_amount);
+  s->balance_after = of_ledger(PolicyText::ledger_balance_after);
+  s->enrollment = of_ledger(PolicyText::ledger_enrollment);
+  s->order = of_ledger(PolicyText::ledger_order);
+  s->type = of_ledger(PolicyText::ledger_type);
+  s->user_key = referring_type(a->ledger, s->user, a->user_key);
+  s->enrollment_key = referring_type(a->ledger, s->enrollment, a->enrollment_key);
+  s->balance_type = getBaseType(get_atttype(a->users, s->users_balance));
+  s->amount_type = getBaseType(get_atttype(a->ledger, s->amount));
+  s->balance_after_type = getBaseType(get_atttype(a->ledger, s->balance_after));
+  int32 modifier = -1;
+  get_atttypetypmodcoll(a->ledger, s->order, &s->order_type, &modifier, &s->order_collation);
+  Oid collation = InvalidOid;
+  get_atttypetypmodcoll(a->ledger, s->type, &s->word_type, &modifier, &collation);
+  s->word_type = getBaseTypeAndTypmod(s->word_type, &modifier);
+  s->enroll = word_of(s->word_type, modifier, a->type_enroll);
+  s->unenroll = word_of(s->word_type, modifier, a->type_unenroll);
+  s->waive = word_of(s->word_type, modifier, a->type_waive);
+  a->strict = s;
+}
+
 void load_mentioned_columns(Attachment* a) {
   Query* query = pg::query_of(plan_of(a, rules::Statement::read_tournament));
   for (int i = 0; i < a->source_count; ++i) {
@@ -449,6 +500,7 @@ Attachment* load(const Home& home, const StoredPolicy& stored) {
   load_columns(a, texts);
   load_statements(a, texts);
   load_mentioned_columns(a);
+  if (a->lists.strict) load_strict(a, texts);
   inspect_guards(a, texts);
   a->ready = true;
   pg::pop_settings(level);
@@ -507,6 +559,36 @@ Attachment* named(const Home& home, const char* name) {
                   errmsg("table \"%s\" belongs to no attached policy", get_rel_name(relation)),
                   errhint("Attach a policy to the table, or drop its enroll_ triggers.")));
   pg_unreachable();
+}
+
+const StrictTable* strict_table(const Home& home, Oid root) {
+  StrictTable** link = &strict_tables;
+  while (*link != nullptr) {
+    StrictTable* known = *link;
+    if (known->ready && !known->stale) {
+      if (known->policies == home.policies && known->table == root) return known;
+      link = &known->next;
+      continue;
+    }
+    *link = known->next;
+    MemoryContextDelete(known->memory);
+  }
+  const MemoryContext memory =
+      AllocSetContextCreate(TopMemoryContext, "pg_enroll strict table", ALLOCSET_SMALL_SIZES);
+  auto* table = static_cast<StrictTable*>(MemoryContextAllocZero(memory, sizeof(StrictTable)));
+  *table = {strict_tables, memory, home.policies, root, NIL, false, false};
+  strict_tables = table;
+  visit_policies(home, [&](const StoredPolicy& stored) {
+    if ((stored.users != root && stored.ledger != root) || !policy_lists(stored.document).strict) {
+      return true;
+    }
+    const MemoryContext before = MemoryContextSwitchTo(memory);
+    table->names = lappend(table->names, pstrdup(stored.name));
+    MemoryContextSwitchTo(before);
+    return true;
+  });
+  table->ready = table->names != NIL;
+  return table;
 }
 
 }  // namespace
@@ -605,6 +687,20 @@ List* policies_of_source(const Home& home, Oid relation) {
   return names;
 }
 
+List* strict_policies_of(const Home& home, Oid relation) {
+  const Oid root = root_of(relation);
+  List* policies = NIL;
+  ListCell* cell;
+  foreach (cell, strict_table(home, root)->names) {
+    Attachment* a = find(home, has_name(static_cast<const char*>(lfirst(cell))));
+    const bool holds =
+        a != nullptr && a->strict != nullptr && (a->users == root || a->ledger == root);
+    if (holds) policies = lappend(policies, a);
+  }
+  if (policies == NIL) raise_not_attached(relation);
+  return policies;
+}
+
 const Source* source_of(const Attachment* policy, Oid relation) {
   const Oid root = root_of(relation);
   for (int i = 0; i < policy->source_count; ++i) {
@@ -687,6 +783,12 @@ void require_caller(const Attachment* policy) {
                           "policy, and attach it anew.")));
 }
 
+void require_owner(const Attachment* policy) {
+  if (has_privs_of_role(GetUserId(), policy->owner)) return;
+  ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                  errmsg("must be owner of the tables of policy \"%s\"", policy->name)));
+}
+
 bool is_active(Attachment* policy, TupleTableSlot* row) {
   ResetExprContext(policy->active_context);
   policy->active_context->ecxt_scantuple = row;
@@ -694,7 +796,8 @@ bool is_active(Attachment* policy, TupleTableSlot* row) {
 }
 
 void require_guards(const Attachment* policy) {
-  for (const Guard& guard : policy->guards) {
+  for (std::size_t i = 0; i < policy->guards_used; ++i) {
+    const Guard& guard = policy->guards[i];
     if (guard.state != GuardState::ok) {
       raise_guard_missing(policy, guard.name, guard.relation,
                           "SELECT guards FROM enroll_policies shows each guard's state; put the "

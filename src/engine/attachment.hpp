@@ -28,8 +28,10 @@ struct Guard {
   GuardState state = GuardState::missing;
 };
 
-// The active index, the balance check, the ledger's key index, four doors and four gates.
+// The active index, the balance check, the ledger's key index, four doors and four gates; where the
+// ledger is strict, four triggers on the balances and four on the ledger besides.
 inline constexpr std::size_t guard_count = 11;
+inline constexpr std::size_t strict_guard_count = 19;
 
 // A table whose changes may open, close or resize a tournament: the tournaments table itself, or
 // one that the policy watches.
@@ -45,6 +47,18 @@ struct FollowUps {
   int count;
   const char** texts;
   SPIPlanPtr* plans;
+};
+
+// What a strict ledger is held by: columns of users, enrollments and ledger.
+struct StrictLedger {
+  AttrNumber users_key, users_balance, enrollments_key;
+  AttrNumber user, amount, balance_after, enrollment, order, type;
+  pg::KeyType user_key, enrollment_key;               // as the ledger's columns have them
+  Oid balance_type, amount_type, balance_after_type;  // integers or numeric
+  Oid order_type, order_collation;
+  // The words of the type column, as it holds them.
+  Oid word_type;
+  Datum enroll, unenroll, waive;
 };
 
 struct Attachment {
@@ -75,7 +89,9 @@ struct Attachment {
   ExprContext* active_context;
   Source* sources;  // the tournaments table, then the watched ones
   int source_count;
-  std::array<Guard, guard_count> guards;
+  const StrictLedger* strict;  // null where the ledger is not
+  std::array<Guard, strict_guard_count> guards;
+  std::size_t guards_used;
   const char* active_index_name;
   const char* balance_check_name;
   bool users_deferrable, tournaments_deferrable;  // foreign keys that a writer may defer
@@ -114,6 +130,10 @@ void leave(const Entered& entered);
 // The names of the policies that have this table, or the one it is a partition of, among their
 // sources, as a list of C strings. Raises 55000 where there is none.
 List* policies_of_source(const Home& home, Oid relation);
+
+// The policies with a strict ledger that have this table, or the one it is a partition of, as their
+// users or their ledger: a list of Attachment, not entered. Raises 55000 where there is none.
+List* strict_policies_of(const Home& home, Oid relation);
 
 // The source that this table is, or is a partition of; null where it is none any more.
 const Source* source_of(const Attachment* policy, Oid relation);
@@ -171,6 +191,9 @@ void require_caller(const Attachment* policy);
 
 // Whether a row of the enrollments table is active.
 bool is_active(Attachment* policy, TupleTableSlot* row);
+
+// Raises 42501 where the current user may not do what the tables' owner may.
+void require_owner(const Attachment* policy);
 
 // Raises GUARD_MISSING where a guard is missing, disabled or invalid.
 void require_guards(const Attachment* policy);

@@ -199,6 +199,7 @@ std::vector<std::string> lists_of(const rules::Policy& p) {
   lines.add(columns);
   lines.add(p.enrollments.reenroll == rules::Reenroll::reactivate ? 1 : 0);
   lines.add(p.run_as == rules::RunAs::caller ? 1 : 0);
+  lines.add(p.ledger.strict ? 1 : 0);
   lines.add(p.stripes);
   lines.add(p.wait_ms.value_or(0));
   return lines.texts;
@@ -215,7 +216,13 @@ PolicyTexts policy_texts(const char* document, const TableNames& names) {
             p.enrollments.key,
             p.enrollments.user,
             p.enrollments.tournament,
+            p.ledger.amount,
+            p.ledger.balance_after,
+            p.ledger.enrollment,
+            p.ledger.user.value_or(""),
             p.ledger.idempotency_key,
+            p.ledger.order,
+            p.ledger.type.column,
             p.ledger.type.enroll,
             p.ledger.type.unenroll,
             p.ledger.type.waive,
@@ -238,6 +245,7 @@ PolicyLists policy_lists(const char* document) {
   lists.watched_columns = reader.list();
   lists.reactivates = reader.number() != 0;
   lists.runs_as_caller = reader.number() != 0;
+  lists.strict = reader.number() != 0;
   lists.stripes = reader.number();
   const int wait_ms = reader.number();
   if (wait_ms > 0) lists.wait_ms = wait_ms;

@@ -17,7 +17,13 @@ enum class PolicyText : std::uint8_t {
   enrollments_key,
   enrollments_user,
   enrollments_tournament,
+  ledger_amount,
+  ledger_balance_after,
+  ledger_enrollment,
+  ledger_user,  // empty where the policy names none
   ledger_idempotency_key,
+  ledger_order,
+  ledger_type,
   ledger_type_enroll,
   ledger_type_unenroll,
   ledger_type_waive,
@@ -60,6 +66,7 @@ struct PolicyLists {
   List *watched_tables, *watched_columns;  // in step
   bool reactivates;
   bool runs_as_caller;
+  bool strict;    // the ledger is
   int32 stripes;  // at most; 0: by the seats
   std::optional<int32> wait_ms;
 };

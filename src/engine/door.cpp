@@ -2,6 +2,7 @@
 
 #include "engine/rejection.hpp"
 #include "engine/seats.hpp"
+#include "engine/strict.hpp"
 #include "pg/errors.hpp"
 #include "pg/memory.hpp"
 #include "pg/transition.hpp"
@@ -367,6 +368,9 @@ void door(const Home& home, TriggerData* trigger) {
   } else {
     Changes changes = changes_of(policy, trigger);
     pass_raw_writer(policy, changes);
+  }
+  if (policy->strict != nullptr && !TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) {
+    note_enrollments(policy, trigger);
   }
   pg::restore(caller);
   leave(entered);

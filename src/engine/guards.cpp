@@ -163,6 +163,14 @@ void inspect_guards(Attachment* policy, const PolicyTexts& texts) {
   inspect_triggers(policy->home, policy->enrollments, "enroll_door", door_names,
                    &policy->guards[3]);
   inspect_gates(policy, &policy->guards[7]);
+  policy->guards_used = guard_count;
+  if (policy->strict != nullptr) {
+    inspect_triggers(policy->home, policy->users, "enroll_balance", balance_names,
+                     &policy->guards[11]);
+    inspect_triggers(policy->home, policy->ledger, "enroll_ledger", ledger_names,
+                     &policy->guards[15]);
+    policy->guards_used = strict_guard_count;
+  }
   policy->users_deferrable = has_deferrable_key(policy->enrollments, policy->users);
   policy->tournaments_deferrable = has_deferrable_key(policy->enrollments, policy->tournaments);
   policy->users_triggered = has_before_update(policy->users);
@@ -193,6 +201,18 @@ bool serves_another(const Home& home, const char* policy, Oid table) {
     const auto* other = static_cast<const StoredPolicy*>(lfirst(cell));
     if (strcmp(other->name, policy) == 0) continue;
     if (other->tournaments == table || list_member_oid(other->watched, table)) return true;
+  }
+  return false;
+}
+
+bool is_strict_for_another(const Home& home, const char* policy, Oid table) {
+  ListCell* cell;
+  foreach (cell, stored_policies(home)) {
+    const auto* other = static_cast<const StoredPolicy*>(lfirst(cell));
+    if (strcmp(other->name, policy) == 0 || (other->users != table && other->ledger != table)) {
+      continue;
+    }
+    if (policy_lists(other->document).strict) return true;
   }
   return false;
 }
@@ -296,13 +316,16 @@ const char* state_name(GuardState state) {
 }
 
 void visit_guards(const Attachment* policy, void (*visit)(void* state, const Guard&), void* state) {
-  for (const Guard& guard : policy->guards) visit(state, guard);
+  for (std::size_t i = 0; i < policy->guards_used; ++i) visit(state, policy->guards[i]);
   visit_partitions(policy->home, policy->enrollments, "enroll_door", door_names, visit, state);
   visit_partitions(policy->home, policy->tournaments, "enroll_gate", gate_names, visit, state);
   ListCell* cell;
   foreach (cell, policy->watched_tables) {
     visit_partitions(policy->home, lfirst_oid(cell), "enroll_gate", gate_names, visit, state);
   }
+  if (policy->strict == nullptr) return;
+  visit_partitions(policy->home, policy->users, "enroll_balance", balance_names, visit, state);
+  visit_partitions(policy->home, policy->ledger, "enroll_ledger", ledger_names, visit, state);
 }
 
 void visit_guards(const Home& home, const char* name, void (*visit)(void* state, const Guard&),

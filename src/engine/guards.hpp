@@ -13,6 +13,10 @@ inline constexpr const char* door_names[] = {"enroll_door_insert", "enroll_door_
                                              "enroll_door_delete", "enroll_door_truncate"};
 inline constexpr const char* gate_names[] = {"enroll_gate_insert", "enroll_gate_update",
                                              "enroll_gate_delete", "enroll_gate_truncate"};
+inline constexpr const char* balance_names[] = {"enroll_balance_insert", "enroll_balance_update",
+                                                "enroll_balance_delete", "enroll_balance_truncate"};
+inline constexpr const char* ledger_names[] = {"enroll_ledger_insert", "enroll_ledger_update",
+                                               "enroll_ledger_delete", "enroll_ledger_truncate"};
 
 // One statement trigger for each event, in the order of the names above.
 struct TriggerKind {
@@ -84,6 +88,10 @@ List* triggers_on(const Home& home, Oid table, const char* function);
 
 // Whether another policy than this needs the gates of the table.
 bool serves_another(const Home& home, const char* policy, Oid table);
+
+// Whether another policy than this has the table as its users, or as its ledger, and holds it to a
+// strict ledger.
+bool is_strict_for_another(const Home& home, const char* policy, Oid table);
 
 // Another policy that relies on a check which attaching this one built; null where none does.
 const char* heir_of_check(const Home& home, const char* policy, Oid users, const char* balance);

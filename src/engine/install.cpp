@@ -101,6 +101,11 @@ Tables guarded_tables(const Home& home, const Proposal& proposal) {
   return stored ? tables_of(*stored) : proposal.tables;
 }
 
+bool is_strict(const Home& home, const char* policy) {
+  const std::optional<StoredPolicy> stored = stored_policy(home, policy);
+  return stored && policy_lists(stored->document).strict;
+}
+
 // Locks that keep writers out until the end, in the order of every call: taken one by one as they
 // are needed they would deadlock with one. What an earlier attach under the name guarded and this
 // one does not is locked in its place. Raises 40001 where somebody attached or detached meanwhile,
@@ -109,6 +114,8 @@ void lock_tables(const Home& home, const Proposal& proposal) {
   const Tables& tables = proposal.tables;
   const StrongLocks strong = strong_locks(home, proposal);
   const Tables old = guarded_tables(home, proposal);
+  const bool strict_now = policy_lists(proposal.document).strict;
+  const bool strict_before = is_strict(home, proposal.name);
   lock_all(tables.users, mode_of(strong.users));
   if (old.users != tables.users) lock_all(old.users, AccessExclusiveLock);
   List* sources = sources_of(tables);
@@ -120,12 +127,18 @@ void lock_tables(const Home& home, const Proposal& proposal) {
   }
   lock_all(tables.enrollments, mode_of(strong.enrollments));
   if (old.enrollments != tables.enrollments) lock_all(old.enrollments, AccessExclusiveLock);
-  LockRelationOid(tables.ledger, RowExclusiveLock);
+  if (strict_now || strong.ledger) {
+    lock_all(tables.ledger, mode_of(strong.ledger));
+  } else {
+    LockRelationOid(tables.ledger, RowExclusiveLock);
+  }
+  if (old.ledger != tables.ledger && strict_before) lock_all(old.ledger, AccessExclusiveLock);
   // Nobody else attaches or detaches from here on: what other policies need is settled.
   LockRelationOid(home.policies, ShareRowExclusiveLock);
   const StrongLocks needed = strong_locks(home, proposal);
   const bool too_weak =
-      (needed.users && !strong.users) || (needed.enrollments && !strong.enrollments);
+      (needed.users && !strong.users) || (needed.enrollments && !strong.enrollments) ||
+      (needed.ledger && !strong.ledger) || (is_strict(home, proposal.name) && !strict_before);
   if (too_weak || !equal(guarded_tables(home, proposal).all(), old.all())) {
     pg::raise_serialization_failure();
   }
@@ -295,14 +308,27 @@ void carry_out(const Home& home, const Proposal& proposal) {
 
 // ---- detaching ---------------------------------------------------------------------------------
 
-void drop_triggers(const Home& home, Oid table) {
-  for (const char* function : {"enroll_door", "enroll_gate"}) {
-    ListCell* cell;
-    foreach (cell, triggers_on(home, table, function)) {
-      const auto* trigger = static_cast<const TriggerOn*>(lfirst(cell));
-      pg::execute(psprintf("DROP TRIGGER %s ON %s", quote_identifier(trigger->name),
-                           qualified_name(trigger->table)));
-    }
+void drop_triggers(const Home& home, Oid table, const char* function) {
+  ListCell* cell;
+  foreach (cell, triggers_on(home, table, function)) {
+    const auto* trigger = static_cast<const TriggerOn*>(lfirst(cell));
+    pg::execute(psprintf("DROP TRIGGER %s ON %s", quote_identifier(trigger->name),
+                         qualified_name(trigger->table)));
+  }
+}
+
+void drop_all_triggers(const Home& home, const char* policy, const Tables& tables) {
+  drop_triggers(home, tables.enrollments, "enroll_door");
+  ListCell* cell;
+  foreach (cell, sources_of(tables)) {
+    const Oid source = lfirst_oid(cell);
+    if (!serves_another(home, policy, source)) drop_triggers(home, source, "enroll_gate");
+  }
+  if (!is_strict_for_another(home, policy, tables.users)) {
+    drop_triggers(home, tables.users, "enroll_balance");
+  }
+  if (!is_strict_for_another(home, policy, tables.ledger)) {
+    drop_triggers(home, tables.ledger, "enroll_ledger");
   }
 }
 
@@ -427,18 +453,18 @@ void detach(const Home& home, const char* policy) {
   follow_renames(home, now);
   drop_index(now);
   drop_check(home, now);
-  if (exists(tables.enrollments)) drop_triggers(home, tables.enrollments);
-  foreach (cell, sources_of(tables)) {
-    const Oid source = lfirst_oid(cell);
-    if (exists(source) && !serves_another(home, policy, source)) drop_triggers(home, source);
-  }
+  drop_all_triggers(home, policy, tables);
+  const bool strict = policy_lists(now.document).strict;
   forget_policy(home, policy);
   pg::pop_settings(level);
   invalidate(tables.all());
   ereport(WARNING,
           (errmsg("policy \"%s\" is detached: nothing guards its tables any more", policy),
            errdetail("Capacity, one active enrollment per user and tournament, and balances of "
-                     "at least 0 are no longer enforced by this policy.")));
+                     "at least 0 are no longer enforced by this policy%s",
+                     strict ? ". Credits may move without a ledger row, and ledger rows may be "
+                              "changed."
+                            : ".")));
 }
 
 }  // namespace pg_enroll::engine

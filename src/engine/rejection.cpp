@@ -25,13 +25,25 @@ void append_number(StringInfo json, const char* name, std::optional<int64> numbe
   appendStringInfo(json, INT64_FORMAT, *number);
 }
 
-void append_key(StringInfo json, const char* name, const pg::KeyType& type, Datum key) {
-  const char* text = pg::key_text(type, key);
+void append_key(StringInfo json, const char* name, const pg::KeyType& type, const char* text) {
+  if (text == nullptr) return;
   append_name(json, name);
   if (type.family == pg::KeyFamily::integer) {
     appendStringInfoString(json, text);
   } else {
     escape_json(json, text);
+  }
+}
+
+// JSON has no number for what is not finite.
+void append_money(StringInfo json, const char* name, pg::Value amount) {
+  if (amount.null) return;
+  const pg::Money money(amount.datum);
+  if (money.is_finite()) {
+    append_name(json, name);
+    appendStringInfoString(json, money.text());
+  } else {
+    append_text(json, name, money.text());
   }
 }
 
@@ -113,23 +125,23 @@ const char* facts_json(const Facts& facts) {
   initStringInfo(&json);
   appendStringInfoChar(&json, '{');
   append_text(&json, "policy", facts.policy_name);
-  if (facts.user) append_key(&json, "user", facts.policy->user_key, *facts.user);
-  if (facts.tournament) {
-    append_key(&json, "tournament", facts.policy->tournament_key, *facts.tournament);
+  const auto key = [&](const char* name, const pg::KeyType& type, std::optional<Datum> datum) {
+    if (datum) append_key(&json, name, type, pg::key_text(type, *datum));
+  };
+  if (facts.policy != nullptr) {
+    key("user", facts.policy->user_key, facts.user);
+    append_key(&json, "user", facts.policy->user_key, facts.user_text);
+    key("tournament", facts.policy->tournament_key, facts.tournament);
+    append_key(&json, "enrollment", facts.policy->enrollment_key, facts.enrollment_text);
   }
   if (facts.rule != nullptr) append_text(&json, "rule", facts.rule->name);
   append_number(&json, "capacity", facts.capacity);
   append_number(&json, "count", facts.count);
-  if (!facts.price.null) {
-    const pg::Money price(facts.price.datum);
-    if (price.is_finite()) {
-      append_name(&json, "price");
-      appendStringInfoString(&json, price.text());
-    } else {
-      // JSON has no number for it.
-      append_text(&json, "price", price.text());
-    }
-  }
+  append_money(&json, "price", facts.price);
+  append_money(&json, "balance_change", facts.balance_change);
+  append_money(&json, "ledger_sum", facts.ledger_sum);
+  append_money(&json, "balance", facts.balance);
+  append_money(&json, "balance_after", facts.balance_after);
   if (facts.guard != nullptr) append_text(&json, "guard", facts.guard);
   appendStringInfoChar(&json, '}');
   return json.data;

@@ -17,6 +17,10 @@ struct Facts {
   std::optional<int64> capacity;
   std::optional<int64> count;
   pg::Value price;
+  // Of a strict ledger: keys as text, and what a transaction did to a user's credits.
+  const char* user_text = nullptr;
+  const char* enrollment_text = nullptr;
+  pg::Value balance_change, ledger_sum, balance, balance_after;
 };
 
 inline Facts facts_about(const Attachment* policy, std::optional<Datum> user,

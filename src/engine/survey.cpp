@@ -446,6 +446,7 @@ Survey survey(const Home& home, const Proposal& proposal) {
   look_at_reenrolling(s);
   look_at_rows(s);
   look_at_access_paths(s);
+  look_at_strictness(s);
   plan_guards(s);
   Item& seeding = add(s, Action::seed, table_of("seats of", s.tables.tournaments));
   seeding.lock = "SHARE ROW EXCLUSIVE";

@@ -64,7 +64,7 @@ Survey survey(const Home& home, const Proposal& proposal);
 // to be known before any lock is taken. For a caller who owns the tables. None where the survey
 // would refuse before it looks at what that depends on.
 struct StrongLocks {
-  bool users, enrollments;
+  bool users, enrollments, ledger;
 };
 StrongLocks strong_locks(const Home& home, const Proposal& proposal);
 

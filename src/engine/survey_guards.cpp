@@ -395,6 +395,12 @@ void plan_drops(Surveying& s) {
     if (serves_another(s.home, s.proposal.name, source)) continue;
     drops = list_concat(drops, triggers_on(s.home, source, "enroll_gate"));
   }
+  if (drops_strict_triggers(s, old.users, s.tables.users)) {
+    drops = list_concat(drops, triggers_on(s.home, old.users, "enroll_balance"));
+  }
+  if (drops_strict_triggers(s, old.ledger, s.tables.ledger)) {
+    drops = list_concat(drops, triggers_on(s.home, old.ledger, "enroll_ledger"));
+  }
   foreach (cell, drops) {
     const auto* trigger = static_cast<const TriggerOn*>(lfirst(cell));
     const char* table = qualified_name(trigger->table);
@@ -424,13 +430,20 @@ void plan_guards(Surveying& s) {
     plan_triggers(s, lfirst_oid(cell), "enroll_gate", gate_names);
   }
   plan_triggers(s, s.tables.enrollments, "enroll_door", door_names);
+  if (!s.lists.strict) return;
+  plan_triggers(s, s.tables.users, "enroll_balance", balance_names);
+  plan_triggers(s, s.tables.ledger, "enroll_ledger", ledger_names);
 }
 
 StrongLocks strong_locks(Surveying& s) {
   StrongLocks strong{};
   const BalanceCheck check = balance_check(s);
   strong.users = check.found.state == GuardState::missing || is_outgrown(check) ||
-                 (check.built != nullptr && strcmp(check.built, check.found.name) != 0);
+                 (check.built != nullptr && strcmp(check.built, check.found.name) != 0) ||
+                 (s.stored && s.stored->users == s.tables.users &&
+                  drops_strict_triggers(s, s.stored->users, s.tables.users));
+  strong.ledger = s.stored && s.stored->ledger == s.tables.ledger &&
+                  drops_strict_triggers(s, s.stored->ledger, s.tables.ledger);
   const PolicyTexts texts = policy_texts(
       s.proposal.document, {qualified_name(s.tables.users), qualified_name(s.tables.enrollments)});
   const ErrorData* error = look(s, [&] {

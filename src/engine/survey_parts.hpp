@@ -87,8 +87,13 @@ void look_at_expressions(Surveying& s);
 void look_at_reenrolling(Surveying& s);
 void look_at_rows(Surveying& s);
 void look_at_access_paths(Surveying& s);
+void look_at_strictness(Surveying& s);
 void plan_guards(Surveying& s);
 StrongLocks strong_locks(Surveying& s);
+
+// Whether the triggers of a strict ledger go from a table that an earlier attach under this name
+// put them on. `still` is the table that this one names in its place.
+bool drops_strict_triggers(const Surveying& s, Oid table, Oid still);
 
 // The index that attaching built under this name before, where it is still there.
 Oid built_index(const Surveying& s);

@@ -456,19 +456,25 @@ Policy::Ledger::Type read_type(const Section& ledger) {
   return type;
 }
 
-// A promise that nothing here would keep is refused, not stored.
-void refuse_strict(const Section& ledger) {
+// Credits are held against the ledger user by user, so a strict one must say whose they are.
+bool read_strict(const Section& ledger) {
   const Json* strict = ledger.find("strict");
-  if (strict == nullptr || *strict == false) return;
-  throw PolicyError(ledger.path("strict"), "expected false, found " + described(*strict),
-                    "This version does not enforce a strict ledger: leave the key out.");
+  if (strict == nullptr) return false;
+  if (!strict->is_boolean()) {
+    throw PolicyError(ledger.path("strict"), "expected true or false, found " + described(*strict),
+                      "");
+  }
+  if (*strict == true && ledger.find("user") == nullptr) {
+    throw PolicyError(ledger.path("strict"), "expected false where the ledger has no user",
+                      "Name the ledger's column that holds the user's key under user.");
+  }
+  return *strict == true;
 }
 
 Policy::Ledger read_ledger(const Section& root) {
   const auto section = root.section(
       "ledger", {"table", "amount", "balance_after", "enrollment", "user", "idempotency_key",
                  "order", "strict", "type", "insert", "enroll", "unenroll", "waive"});
-  refuse_strict(section);
   Policy::Ledger ledger{
       .table = section.required("table", Kind::table),
       .amount = section.required("amount", Kind::column),
@@ -477,6 +483,7 @@ Policy::Ledger read_ledger(const Section& root) {
       .user = section.optional("user", Kind::column),
       .idempotency_key = section.required("idempotency_key", Kind::column),
       .order = section.required("order", Kind::column),
+      .strict = read_strict(section),
       .type = read_type(section),
       .insert = section.assignments("insert"),
       .enroll = section.assignments("enroll"),

@@ -66,7 +66,7 @@ struct Policy {
     std::string table, amount, balance_after, enrollment;
     std::optional<std::string> user;
     std::string idempotency_key, order;
-    bool strict = false;  // nobody else writes balances
+    bool strict = false;  // no credit moves without its row; there is a user then
     // The column and the three distinct values that tell the operations apart.
     struct Type {
       std::string column, enroll, unenroll, waive;

@@ -432,6 +432,7 @@ TEST_CASE("what may be left out has its default") {
   CHECK_FALSE(policy.enrollments.withdrawn.has_value());
   CHECK_FALSE(policy.enrollments.time.has_value());
   CHECK_FALSE(policy.ledger.user.has_value());
+  CHECK_FALSE(policy.ledger.strict);
   CHECK(policy.enrollments.insert.empty());
   CHECK(policy.ledger.insert.empty());
   CHECK(policy.ledger.enroll.empty());
@@ -1100,14 +1101,20 @@ TEST_CASE("a rule's http_status is a client's or a server's error") {
                 "expected a whole number from 400 to 599, found ");
 }
 
-TEST_CASE("a strict ledger is refused, since this version would not enforce it") {
-  CHECK_NOTHROW(parse_policy(with("/ledger/strict", false)));
-  check_refused(with("/ledger/strict", true), "$.ledger.strict",
-                "expected false, found boolean true",
-                "This version does not enforce a strict ledger");
-  for (const json& wrong : {json("false"), json(0), json(nullptr), json::array()}) {
-    check_refused(with("/ledger/strict", wrong), "$.ledger.strict", "expected false, found ");
+TEST_CASE("a strict ledger says whose its rows are") {
+  CHECK_FALSE(parse_policy(with("/ledger/strict", false)).ledger.strict);
+  CHECK(parse_policy(with("/ledger/strict", true)).ledger.strict);
+  for (const json& wrong : {json("false"), json(0), json(1), json(nullptr), json::array()}) {
+    check_refused(with("/ledger/strict", wrong), "$.ledger.strict",
+                  "expected true or false, found ");
   }
+  json document = full();
+  document["ledger"].erase("user");
+  document["ledger"]["strict"] = false;
+  CHECK_NOTHROW(parse_policy(document.dump()));
+  document["ledger"]["strict"] = true;
+  check_refused(document.dump(), "$.ledger.strict", "expected false where the ledger has no user",
+                "Name the ledger's column that holds the user's key under user.");
 }
 
 TEST_CASE("stripes are a number, or left to the engine") {
@@ -1117,8 +1124,7 @@ TEST_CASE("stripes are a number, or left to the engine") {
   for (const json& wrong : {json("8"), json(0), json(-1), json(1025), json(2.5), json("Auto"),
                             json(nullptr), json(""), json(18446744073709551615ULL)}) {
     check_refused(with("/stripes", wrong), "$.stripes",
-                  R"(expected "auto" or a whole number from 1 to 1024, found )",
-                  "Leave it out");
+                  R"(expected "auto" or a whole number from 1 to 1024, found )", "Leave it out");
   }
 }
 
