@@ -932,9 +932,9 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'pg_enroll_append_only';
 COMMENT ON FUNCTION enroll_append_only() IS
   'Trigger of enroll_sanction: raises 23001 where a row is changed or removed.';
 REVOKE EXECUTE ON FUNCTION enroll_append_only() FROM PUBLIC;
-CREATE TRIGGER enroll_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON enroll_sanction
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON enroll_sanction
   FOR EACH STATEMENT EXECUTE FUNCTION enroll_append_only();
-COMMENT ON TRIGGER enroll_append_only ON enroll_sanction IS 'Keeps the record whole.';
+COMMENT ON TRIGGER append_only ON enroll_sanction IS 'Keeps the record whole.';
 
 -- The error contract --------------------------------------------------------------------------
 

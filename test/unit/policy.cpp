@@ -509,6 +509,9 @@ TEST_CASE("a value of the wrong type is refused wherever it stands") {
   const json wrong = GENERATE(json(nullptr), json(true), json(7), json(-1.5), json::array({1}),
                               json::object({{"a", "1"}}));
   for (const auto& item : flat.items()) {
+    const bool right = (item.key() == "/ledger/strict" && wrong.is_boolean()) ||
+                       (item.key() == "/stripes" && wrong == 7);
+    if (right) continue;
     CAPTURE(item.key(), wrong);
     const PolicyError error = refused(with(item.key().c_str(), wrong));
     CHECK(error.path() == path_of(item.key()));
