@@ -299,12 +299,11 @@ sub state_is_dumped
 {
     my $name = 'the extension in a dump';
     my $dump = dump_of('club');
-    like($dump, qr/^COPY public\.$_ /m, "$name: the rows of $_")
-      for 'enroll_baseline', 'enroll_own_check', 'enroll_policy', 'enroll_seat';
+    my @tables = qw(enroll_baseline enroll_own_check enroll_policy enroll_sanction enroll_seat);
+    like($dump, qr/^COPY public\.$_ /m, "$name: the rows of $_") for @tables;
     unlike($dump, qr/^CREATE (?:TABLE|VIEW|FUNCTION|TYPE) public\.enroll/m,
         "$name: and nothing that the extension makes itself");
-    my $tables = 'enroll_baseline,enroll_own_check,enroll_policy,enroll_seat';
-    is(ask(connect_to($node, 'club'), <<'SQL'), $tables,
+    is(ask(connect_to($node, 'club'), <<'SQL'), join(',', @tables),
 SELECT string_agg(t::regclass::text, ',' ORDER BY t::regclass::text)
   FROM pg_extension, unnest(extconfig) t WHERE extname = 'pg_enroll'
 SQL
