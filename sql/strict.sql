@@ -248,6 +248,32 @@ UPDATE users SET credit_balance = 108 WHERE id = 9;
 INSERT INTO credit_transactions (user_id, type, amount, balance_after) VALUES (9, 'GIFT', 10, 110);
 COMMIT;
 DROP TRIGGER a_round_up ON users;
+-- Nor what runs at COMMIT: a deferred trigger, a cursor that is held.
+CREATE FUNCTION gift() RETURNS integer LANGUAGE sql AS
+  'UPDATE users SET credit_balance = credit_balance + 1 WHERE id = 9 RETURNING id::integer';
+CREATE FUNCTION gift_late() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN PERFORM gift(); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON tournaments DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION gift_late();
+UPDATE tournaments SET name = 'Late' WHERE id = 10;
+DROP TRIGGER late ON tournaments;
+BEGIN;
+DECLARE held CURSOR WITH HOLD FOR SELECT gift();
+COMMIT;
+-- An error that a handler catches takes its notes along; so does a call's own.
+CREATE PROCEDURE twice() LANGUAGE plpgsql AS $$
+BEGIN
+  BEGIN
+    UPDATE users SET credit_balance = credit_balance + 1 WHERE id = 9;
+    PERFORM 1 / 0;
+  EXCEPTION WHEN division_by_zero THEN NULL;
+  END;
+  PERFORM try_enroll(9, 10, NULL, 1);
+  COMMIT;
+  UPDATE users SET credit_balance = credit_balance + 1 WHERE id = 9;
+  COMMIT;
+END $$;
+CALL twice();
 
 -- Sanctioned: by the tables' owner, with a reason, and on record.
 SELECT enroll_sanction(NULL);

@@ -301,8 +301,7 @@ mutate sql/detach "detach leaves the check that attach built" \
   'if (stored.built_check != nullptr || !has_constraint('
 
 mutate sql/detach "detach leaves the triggers" \
-  src/engine/install.cpp 'if (exists(tables.enrollments)) drop_triggers(' \
-  'if (!exists(tables.enrollments)) drop_triggers('
+  src/engine/install.cpp 'drop_triggers(home, tables.enrollments, "enroll_door");' ';'
 
 mutate sql/attach_existing "detach drops the index that attach adopted" \
   src/engine/survey_guards.cpp 'if (found.oid == built || index_is_renamed(s, built)) {' \
@@ -317,6 +316,48 @@ mutate sql/attach_existing "an index with another predicate is adopted" \
 
 mutate guards "nobody asks whether the guards are there" \
   src/engine/attachment.cpp "${asking[@]}"
+
+mutate sql/strict "a rolled back savepoint leaves its notes" \
+  src/engine/strict.cpp 'entries.at[entries.count - 1].level >= mine) {' \
+  'entries.at[entries.count - 1].level > mine + 1000) {'
+
+mutate sql/strict "a rolled back savepoint leaves its sanction" \
+  src/engine/strict.cpp \
+  'sanctions.at[sanctions.count - 1].level >= mine) --sanctions.count;' \
+  'sanctions.at[sanctions.count - 1].level > mine + 1000) --sanctions.count;'
+
+mutate sql/strict "what a transaction leaves behind is not looked at" \
+  src/engine/strict.cpp 'if (journal != nullptr) check_journal();' ';'
+
+mutate sql/strict "PREPARE TRANSACTION is not looked at" \
+  src/engine/strict.cpp 'case XACT_EVENT_PRE_PREPARE:' ''
+
+mutate sql/strict "a place that was given back and taken again wants no row" \
+  src/engine/strict.cpp 'if (!activated || activity <= recorded) return;' \
+  'if (!activated || activity <= 0 || activity <= recorded) return;'
+
+mutate sql/strict "a row that is late wants a place" \
+  src/engine/strict.cpp 'if (!activated || activity <= recorded) return;' \
+  'if (activity <= recorded) return;'
+
+mutate sql/strict "anybody may lift a strict ledger" \
+  src/engine/strict.cpp 'require_owner(policy);' ''
+
+mutate sql/strict "policies may book one balance in two ledgers" \
+  src/engine/survey_strict.cpp 'return one_balance ? !one_booking : other.ledger == mine.ledger;' \
+  'return one_balance && one_booking && other.ledger != mine.ledger;'
+
+mutate sql/strict "one strict policy's detach takes another's triggers" \
+  src/engine/install.cpp 'if (!is_strict_for_another(home, policy, tables.users)) {' 'if (true) {'
+
+mutate sql/strict "the order of a trigger's moves is not made out" \
+  src/engine/strict.cpp 'const bool precedes = after == *first_;' 'const bool precedes = false;'
+
+mutate sql/strict_tables "the row written last is taken for the last" \
+  src/engine/strict.cpp 'if (!OidIsValid(type->cmp_proc)) return' 'return'
+
+mutate strict "a strict ledger does not lock the ledger out" \
+  src/engine/install.cpp 'if (strict_now || strong.ledger) {' 'if (strong.ledger) {'
 
 echo
 echo "$killed killed, $survived survived"

@@ -245,7 +245,7 @@ bool is_of_account(const Entry& entry) {
 
 // Policies may have been loaded twice meanwhile, so they are told apart by name.
 int compare_subjects(const Entry& a, const Entry& b) {
-  const int policies = strcmp(a.policy->name, b.policy->name);
+  const int policies = a.policy == b.policy ? 0 : strcmp(a.policy->name, b.policy->name);
   if (policies != 0) return policies;
   if (is_of_account(a) != is_of_account(b)) return is_of_account(a) ? -1 : 1;
   return strcmp(a.key, b.key);
