@@ -116,6 +116,7 @@ COMMIT;
 BEGIN;
 UPDATE users SET credit_balance = credit_balance + 5 WHERE id = 8;
 PREPARE TRANSACTION 'strict';
+ROLLBACK PREPARED 'strict';
 SELECT * FROM state WHERE user_id > 7;
 
 -- With its row it passes: before, after, in parts, in sum; what was rolled back does not count.
