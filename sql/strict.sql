@@ -246,6 +246,10 @@ INSERT INTO credit_transactions (user_id, type, amount, balance_after) VALUES (9
 COMMIT;
 BEGIN;
 UPDATE users SET credit_balance = 108 WHERE id = 9;
+INSERT INTO credit_transactions (user_id, type, amount, balance_after) VALUES (9, 'GIFT', 10, 108);
+COMMIT;
+BEGIN;
+UPDATE users SET credit_balance = 108 WHERE id = 9;
 INSERT INTO credit_transactions (user_id, type, amount, balance_after) VALUES (9, 'GIFT', 10, 110);
 COMMIT;
 DROP TRIGGER a_round_up ON users;

@@ -357,9 +357,6 @@ mutate sql/strict "the order of a trigger's moves is not made out" \
 mutate sql/strict_tables "the row written last is taken for the last" \
   src/engine/strict.cpp 'if (!OidIsValid(type->cmp_proc)) return' 'return'
 
-mutate strict "a strict ledger does not lock the ledger out" \
-  src/engine/install.cpp 'if (strict_now || strong.ledger) {' 'if (strong.ledger) {'
-
 echo
 echo "$killed killed, $survived survived"
 [ "$survived" = 0 ]
