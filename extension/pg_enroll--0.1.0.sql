@@ -900,6 +900,71 @@ COMMENT ON FUNCTION enroll_drop_check(text, text) IS
   'Drops a check of one''s own. Only for the owner of the tables.';
 REVOKE EXECUTE ON FUNCTION enroll_drop_check(text, text) FROM PUBLIC;
 
+-- Statistics ----------------------------------------------------------------------------------
+
+CREATE FUNCTION enroll_counters(
+  OUT database text,
+  OUT policy text,
+  OUT calls bigint,
+  OUT outcomes jsonb,
+  OUT errors bigint,
+  OUT replays bigint,
+  OUT looks bigint,
+  OUT seat_waits bigint,
+  OUT seat_wait_ms double precision,
+  OUT seat_wait_max_ms double precision,
+  OUT stripe_moves bigint,
+  OUT guard_rejections bigint,
+  OUT scope text,
+  OUT stats_reset timestamptz
+)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_stats';
+COMMENT ON FUNCTION enroll_counters() IS
+  'What enroll_stats shows. Other databases'' policies are shown to members of pg_read_all_stats.';
+REVOKE EXECUTE ON FUNCTION enroll_counters() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION enroll_counters() TO pg_read_all_stats;
+
+CREATE VIEW enroll_stats AS
+  SELECT c.database, c.policy, c.calls, c.outcomes, c.errors, c.replays, c.looks, c.seat_waits,
+         c.seat_wait_ms, c.seat_wait_max_ms, c.stripe_moves, c.guard_rejections, c.scope,
+         c.stats_reset
+  FROM enroll_counters() c;
+COMMENT ON VIEW enroll_stats IS
+  'What calls and triggers came to since stats_reset, one row per policy and database. Kept in '
+  'memory, not across a restart or a crash, and not rolled back with a transaction.';
+COMMENT ON COLUMN enroll_stats.database IS
+  'database of the policy; NULL in the row of all policies for which there was no room';
+COMMENT ON COLUMN enroll_stats.policy IS 'the name that callers pass as policy, its first 127 bytes';
+COMMENT ON COLUMN enroll_stats.calls IS
+  'attempts to enroll or unenroll: the sum of outcomes and errors; each user of an enroll_many '
+  'that answers is one';
+COMMENT ON COLUMN enroll_stats.outcomes IS
+  'attempts by the code of their answer, raised or not, replays included';
+COMMENT ON COLUMN enroll_stats.errors IS
+  'attempts that ended in an error which is no outcome, such as 40001, 40P01 or a cancel';
+COMMENT ON COLUMN enroll_stats.replays IS
+  'attempts answered with the receipt of an earlier call of the same key';
+COMMENT ON COLUMN enroll_stats.looks IS 'calls of can_enroll and quote_unenroll; no attempts';
+COMMENT ON COLUMN enroll_stats.seat_waits IS
+  'claims of seats, and seats given back, that waited for the holder of their stripe';
+COMMENT ON COLUMN enroll_stats.seat_wait_ms IS 'time spent in these waits, in milliseconds';
+COMMENT ON COLUMN enroll_stats.seat_wait_max_ms IS 'the longest of these waits, in milliseconds';
+COMMENT ON COLUMN enroll_stats.stripe_moves IS
+  'claims that went to another stripe than the session''s own';
+COMMENT ON COLUMN enroll_stats.guard_rejections IS
+  'statements of other writers that the trigger refused: enroll_capacity, BUSY, GUARD_MISSING';
+COMMENT ON COLUMN enroll_stats.scope IS
+  'server: all sessions; session: this one alone, since pg_enroll is not preloaded';
+COMMENT ON COLUMN enroll_stats.stats_reset IS 'when counting began';
+GRANT SELECT ON enroll_stats TO pg_read_all_stats;
+
+CREATE FUNCTION enroll_stats_reset()
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'pg_enroll_stats_reset';
+COMMENT ON FUNCTION enroll_stats_reset() IS
+  'Sets the counters of this database''s policies to zero, and forgets policies that are attached '
+  'no more.';
+REVOKE EXECUTE ON FUNCTION enroll_stats_reset() FROM PUBLIC;
+
 -- The triggers' functions stay executable by all: a table's owner must be able to create and to
 -- restore the triggers. They trust neither arguments nor name, only the table that fires.
 CREATE FUNCTION enroll_door() RETURNS trigger

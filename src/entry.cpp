@@ -11,6 +11,7 @@
 #include "engine/seats.hpp"
 #include "engine/strict.hpp"
 #include "pg/errors.hpp"
+#include "engine/stats.hpp"
 
 namespace pg_enroll {
 namespace {
@@ -21,6 +22,7 @@ using engine::Call;
 using engine::Entered;
 using engine::ManyCall;
 using engine::Receipt;
+using engine::Tally;
 
 constexpr int longest_key = 255;  // characters
 
@@ -189,9 +191,12 @@ Datum answer_one(FunctionCallInfo fcinfo, Operate operate, Call call, Access acc
   SPI_connect();
   const engine::Home home = engine::home_of(fcinfo->flinfo->fn_oid);
   Receipt receipt;
+  Tally tally;
+  tally.work = access == Access::write ? engine::Work::call : engine::Work::look;
   auto answer = [&] {
     const Entered entered = engine::enter(home, name, access);
     call.policy = entered.policy;
+    engine::count_for(tally, call.policy);
     engine::require_caller(call.policy);
     pg::require_call_type(call.policy->enrollment_key, key_type);
     call.user = pg::key_from_call(call.policy->user_key, key_type, PG_GETARG_DATUM(0));
@@ -205,9 +210,13 @@ Datum answer_one(FunctionCallInfo fcinfo, Operate operate, Call call, Access acc
     engine::leave(entered);
     return true;
   };
-  if (!in_time(home, name, access, call.raises, answer)) {
+  auto work = [&] {
+    if (in_time(home, name, access, call.raises, answer)) return;
+    engine::count_for(tally, name);
     receipt = engine::reject(rules::Outcome::busy, engine::facts_of_busy(call, name), call.raises);
-  }
+  };
+  engine::tally_failure(tally, work);
+  engine::count_answer(tally, receipt.outcome, receipt.replayed);
 
   MemoryContextSwitchTo(call.memory);
   Datum datums[receipt_columns];
@@ -320,9 +329,11 @@ Datum answer_many(FunctionCallInfo fcinfo, bool raises) {
   const engine::Home home = engine::home_of(fcinfo->flinfo->fn_oid);
   auto* users = static_cast<Datum*>(palloc(sizeof(Datum) * (call.count + 1)));
   const Receipt* receipts = nullptr;
+  Tally tally;
   auto answer = [&] {
     const Entered entered = engine::enter(home, name, Access::write);
     call.policy = entered.policy;
+    engine::count_for(tally, call.policy);
     engine::require_caller(call.policy);
     pg::require_call_type(call.policy->enrollment_key, key_type);
     for (std::size_t i = 0; i < call.count; ++i) {
@@ -339,11 +350,15 @@ Datum answer_many(FunctionCallInfo fcinfo, bool raises) {
     engine::leave(entered);
     return true;
   };
-  if (!in_time(home, name, Access::write, raises, answer)) {
+  auto work = [&] {
+    if (in_time(home, name, Access::write, raises, answer)) return;
+    engine::count_for(tally, name);
     receipts = engine::answer_busy(call, name);
-  }
+  };
+  engine::tally_failure(tally, work);
 
   for (std::size_t i = 0; i < call.count; ++i) {
+    engine::count_answer(tally, receipts[i].outcome, receipts[i].replayed);
     Datum datums[receipt_columns + 1];
     bool nulls[receipt_columns + 1];
     set_column(datums, nulls, 0, pg::value(ids.datums[i]));
@@ -671,6 +686,44 @@ Datum pg_enroll_drop_check(PG_FUNCTION_ARGS) {
   SPI_connect();
   engine::drop_check(engine::home_of(fcinfo->flinfo->fn_oid), policy, name);
   SPI_finish();
+  PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_stats);
+Datum pg_enroll_stats(PG_FUNCTION_ARGS) {
+  Set set = begin_set(fcinfo);
+  engine::visit_counters(
+      [](void* state, const engine::CountersRow& row) {
+        const Set* rows = static_cast<Set*>(state);
+        const auto real = [](double number) { return pg::value(Float8GetDatum(number)); };
+        const pg::Value columns[] = {
+            pg::text_value(row.database),
+            pg::text_value(row.policy),
+            pg::bigint(row.calls),
+            pg::value(DirectFunctionCall1(jsonb_in, CStringGetDatum(row.outcomes))),
+            pg::bigint(row.errors),
+            pg::bigint(row.replays),
+            pg::bigint(row.looks),
+            pg::bigint(row.seat_waits),
+            real(row.seat_wait_ms),
+            real(row.seat_wait_max_ms),
+            pg::bigint(row.stripe_moves),
+            pg::bigint(row.guard_rejections),
+            constant_text(engine::counters_are_shared() ? "server" : "session"),
+            pg::value(TimestampTzGetDatum(row.since))};
+        constexpr int count = sizeof columns / sizeof *columns;
+        Datum datums[count];
+        bool nulls[count];
+        for (int i = 0; i < count; ++i) set_column(datums, nulls, i, columns[i]);
+        tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
+      },
+      &set);
+  return static_cast<Datum>(0);
+}
+
+PG_FUNCTION_INFO_V1(pg_enroll_stats_reset);
+Datum pg_enroll_stats_reset(PG_FUNCTION_ARGS) {
+  engine::reset_counters(engine::home_of(fcinfo->flinfo->fn_oid));
   PG_RETURN_VOID();
 }
 

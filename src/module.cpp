@@ -1,7 +1,8 @@
-// The module: magic block and what has to be set up once in each session.
+// The module: magic block and what has to be set up once, in each session or where it is preloaded.
 #include "engine/attachment.hpp"
 #include "engine/door.hpp"
 #include "engine/strict.hpp"
+#include "engine/stats.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -12,4 +13,5 @@ void _PG_init(void) {
   pg_enroll::engine::watch_invalidations();
   pg_enroll::engine::watch_aborts();
   pg_enroll::engine::watch_commits();
+  pg_enroll::engine::prepare_counters();
 }

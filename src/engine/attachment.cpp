@@ -3,6 +3,7 @@
 #include "engine/bridge.hpp"
 #include "engine/guards.hpp"
 #include "engine/rejection.hpp"
+#include "engine/stats.hpp"
 #include "pg/errors.hpp"
 
 namespace pg_enroll::engine {
@@ -816,6 +817,7 @@ void raise_guard_missing(const Attachment* policy, const char* guard, Oid relati
                          const char* hint) {
   Facts facts = facts_about(policy, std::nullopt, std::nullopt);
   facts.guard = guard;
+  note_refusal(rules::Outcome::guard_missing);
   const rules::Contract contract = rules::contract(rules::Outcome::guard_missing);
   pg::raise({contract.sqlstate.data(), contract.message.data(), facts_json(facts), hint, relation,
              guard});

@@ -61,6 +61,9 @@ struct StrictLedger {
   Datum enroll, unenroll, waive;
 };
 
+// See stats.hpp.
+struct Counters;
+
 struct Attachment {
   Attachment* next;
   MemoryContext memory;
@@ -102,6 +105,9 @@ struct Attachment {
   std::array<const char*, rules::statement_count> texts;
   std::array<SPIPlanPtr, rules::statement_count> plans;
   FollowUps on_enroll, on_unenroll;
+
+  Counters* counters;  // as this session has found them
+  uint32 counters_generation;
 };
 
 // What a caller will do with the tables: decides the locks taken on them.

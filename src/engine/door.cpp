@@ -3,6 +3,7 @@
 #include "engine/rejection.hpp"
 #include "engine/seats.hpp"
 #include "engine/strict.hpp"
+#include "engine/stats.hpp"
 #include "pg/errors.hpp"
 #include "pg/memory.hpp"
 #include "pg/transition.hpp"
@@ -150,6 +151,7 @@ TournamentNow read_tournament(Attachment* policy, Datum tournament, CommandId be
 
 [[noreturn]] void raise_over_capacity(const Attachment* policy, const Change& change,
                                       std::optional<int64> capacity, int64 taken) {
+  note_refusal(Outcome::full);
   Facts facts = facts_about(policy, std::nullopt, change.tournament);
   facts.capacity = capacity;
   facts.count = taken;
@@ -210,6 +212,14 @@ void pass_raw_writer(Attachment* policy, Changes& changes) {
       give_back(policy, change.text, -change.seats);
     }
   }
+}
+
+void pass_counted(Attachment* policy, Changes& changes) {
+  Tally tally;
+  tally.work = Work::other_writer;
+  count_for(tally, policy);
+  auto pass = [&] { pass_raw_writer(policy, changes); };
+  tally_failure(tally, pass);
 }
 
 // Whether the place is one that the frame's call takes or gives back.
@@ -367,7 +377,7 @@ void door(const Home& home, TriggerData* trigger) {
     pass_announced(*frames, trigger);
   } else {
     Changes changes = changes_of(policy, trigger);
-    pass_raw_writer(policy, changes);
+    pass_counted(policy, changes);
   }
   if (policy->strict != nullptr && !TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) {
     note_enrollments(policy, trigger);

@@ -5,6 +5,7 @@
 #include "engine/guards.hpp"
 #include "engine/own_checks.hpp"
 #include "engine/seats.hpp"
+#include "engine/stats.hpp"
 #include "pg/errors.hpp"
 #include "rules/ready_made.hpp"
 
@@ -456,6 +457,7 @@ void detach(const Home& home, const char* policy) {
   drop_all_triggers(home, policy, tables);
   const bool strict = policy_lists(now.document).strict;
   forget_policy(home, policy);
+  forget_counters(policy);
   pg::pop_settings(level);
   invalidate(tables.all());
   ereport(WARNING,

@@ -1,5 +1,6 @@
 #include "engine/rejection.hpp"
 
+#include "engine/stats.hpp"
 #include "pg/errors.hpp"
 #include "pg/numeric.hpp"
 
@@ -148,6 +149,7 @@ const char* facts_json(const Facts& facts) {
 }
 
 void raise_rejection(Outcome outcome, const Facts& facts) {
+  note_refusal(outcome);
   const rules::Contract contract = rules::contract(outcome);
   pg::Report report{contract.sqlstate.data(), contract.message.data()};
   if (facts.rule != nullptr && facts.rule->message != nullptr) report.message = facts.rule->message;

@@ -1,5 +1,6 @@
 #include "engine/seats.hpp"
 
+#include "engine/stats.hpp"
 #include "pg/memory.hpp"
 
 namespace pg_enroll::engine {
@@ -279,7 +280,9 @@ std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 coun
   const std::optional<Stripe>& stripe = choice.stripe;
   if (stripe_count(policy, tournament) <= 1) {
     if (!stripe) return std::nullopt;
+    begin_seat_wait(stripe->held);
     const std::optional<Seat> seat = claim_at(policy, tournament, stripe->number, count, as_read);
+    end_seat_wait();
     if (!seat) return std::nullopt;
     if (stripe->held) split_seat(policy, tournament, *seat);
     return whole_seat(policy, tournament, *seat);
@@ -288,7 +291,11 @@ std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 coun
     if (stripe) return claim_at(policy, tournament, stripe->number, count, as_read).has_value();
     return count > 1 && claim_upwards(policy, tournament, count, as_read, choice.highest_mine);
   };
-  if (!pg::in_subtransaction(attempt)) return std::nullopt;
+  begin_seat_wait(stripe && stripe->held);
+  const bool claimed = pg::in_subtransaction(attempt);
+  end_seat_wait();
+  if (!claimed) return std::nullopt;
+  if (!stripe || stripe->number != own_stripe(policy, tournament)) count_stripe_move();
   return read_seat_now(policy, tournament);
 }
 
@@ -308,10 +315,12 @@ std::optional<Seat> return_seats(Attachment* policy, const char* tournament, int
   for (int round = 0; round < most_rounds; ++round) {
     const std::optional<Stripe> stripe = choose_stripe(policy, tournament, 0).stripe;
     if (!stripe) break;
+    begin_seat_wait(stripe->held);
     const std::optional<Seat> seat =
         seat_of(run(policy, Statement::seat_return,
                     {{pg::text_value(policy->name), pg::text_value(tournament),
                       pg::bigint(stripe->number), pg::bigint(count)}}));
+    end_seat_wait();
     if (seat) return whole_seat(policy, tournament, *seat);
   }
   return std::nullopt;

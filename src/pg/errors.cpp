@@ -25,4 +25,15 @@ void raise_serialization_failure() {
   pg_unreachable();
 }
 
+void tell_failure(void (*step)(void*), void (*failed)(void*), void* state) {
+  PG_TRY();
+  { step(state); }
+  PG_CATCH();
+  {
+    failed(state);
+    PG_RE_THROW();
+  }
+  PG_END_TRY();
+}
+
 }  // namespace pg_enroll::pg

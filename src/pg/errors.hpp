@@ -22,4 +22,8 @@ struct Report {
 // newer than its snapshot. The client retries the transaction.
 [[noreturn]] void raise_serialization_failure();
 
+// Runs the step. An error of its flies on once `failed`, which must not raise one itself, has been
+// told. Both get the state.
+void tell_failure(void (*step)(void*), void (*failed)(void*), void* state);
+
 }  // namespace pg_enroll::pg

@@ -29,6 +29,7 @@ extern "C" {
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
@@ -36,6 +37,8 @@ extern "C" {
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "commands/dbcommands.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
@@ -50,11 +53,17 @@ extern "C" {
 #include "optimizer/optimizer.h"
 #include "parser/parser.h"
 #include "pgtime.h"
+#include "port/atomics.h"
+#include "portability/instr_time.h"
+#include "replication/message.h"
 #include "storage/bufmgr.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
+#include "storage/shmem.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -122,6 +131,41 @@ inline int32 backend_number() {
   return MyProc->pgprocno;
 #else
   return MyProcNumber;
+#endif
+}
+
+// Calls the function while a server that starts asks what shared memory it needs; only during
+// _PG_init() of a preloaded library.
+inline void at_shared_memory_request(void (*request)()) {
+#if PG_VERSION_NUM < 150000
+  request();
+#else
+  static shmem_request_hook_type next;
+  static void (*ours)();
+  next = shmem_request_hook;
+  ours = request;
+  shmem_request_hook = [] {
+    if (next != nullptr) next();
+    ours();
+  };
+#endif
+}
+
+// No other setting may begin with the prefix.
+inline void reserve_settings(const char* prefix) {
+#if PG_VERSION_NUM < 150000
+  EmitWarningsOnPlaceholders(prefix);
+#else
+  MarkGUCPrefixReserved(prefix);
+#endif
+}
+
+// Writes a message into the WAL that logical decoding shows where the transaction commits.
+inline void log_message(const char* prefix, const char* message) {
+#if PG_VERSION_NUM < 170000
+  LogLogicalMessage(prefix, message, strlen(message), true);
+#else
+  LogLogicalMessage(prefix, message, strlen(message), true, false);
 #endif
 }
 

@@ -2,6 +2,7 @@
 // judgement that turns the facts of a read into one of them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -30,6 +31,7 @@ enum class Outcome : std::uint8_t {
   guard_missing,
   checks_failed,
 };
+inline constexpr std::size_t outcome_count = static_cast<std::size_t>(Outcome::guard_missing) + 1;
 
 struct Contract {
   std::string_view code;
