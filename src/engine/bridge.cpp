@@ -200,6 +200,7 @@ std::vector<std::string> lists_of(const rules::Policy& p) {
   lines.add(p.enrollments.reenroll == rules::Reenroll::reactivate ? 1 : 0);
   lines.add(p.run_as == rules::RunAs::caller ? 1 : 0);
   lines.add(p.ledger.strict ? 1 : 0);
+  lines.add(static_cast<int>(p.notify));
   lines.add(p.stripes);
   lines.add(p.wait_ms.value_or(0));
   return lines.texts;
@@ -246,6 +247,7 @@ PolicyLists policy_lists(const char* document) {
   lists.reactivates = reader.number() != 0;
   lists.runs_as_caller = reader.number() != 0;
   lists.strict = reader.number() != 0;
+  lists.notify = static_cast<rules::Notify>(reader.number());
   lists.stripes = reader.number();
   const int wait_ms = reader.number();
   if (wait_ms > 0) lists.wait_ms = wait_ms;

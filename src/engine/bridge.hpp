@@ -67,6 +67,7 @@ struct PolicyLists {
   bool reactivates;
   bool runs_as_caller;
   bool strict;    // the ledger is
+  rules::Notify notify;
   int32 stripes;  // at most; 0: by the seats
   std::optional<int32> wait_ms;
 };

@@ -194,6 +194,51 @@ std::optional<Receipt> answer_by_key(const Call& call, Snapshot snapshot) {
   return reject(Outcome::idempotency_mismatch, facts_of(call), call.raises);
 }
 
+namespace {
+
+constexpr const char* channel = "pg_enroll";
+
+const char* name_of(Operation operation) {
+  switch (operation) {
+    case Operation::enroll:
+      return "enroll";
+    case Operation::waive:
+      return "waive";
+    case Operation::unenroll:
+      return "unenroll";
+  }
+  return "";
+}
+
+// As the server itself sets the limit.
+void require_fitting_payload(const char* payload) {
+  constexpr std::size_t most = BLCKSZ - NAMEDATALEN - 128 - 1;
+  if (strlen(payload) <= most) return;
+  ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                  errmsg("notification of %zu bytes is too long", strlen(payload)),
+                  errdetail("A notification holds at most %zu bytes.", most),
+                  errhint("Set the policy's notify to \"message\", which has no such limit.")));
+}
+
+}  // namespace
+
+void tell_others(const Attachment* policy, Operation operation, Datum user, Datum tournament,
+                 const Receipt& receipt) {
+  if (policy->lists.notify == rules::Notify::none) return;
+  Facts facts = facts_about(policy, user, tournament);
+  facts.operation = name_of(operation);
+  facts.code = rules::contract(receipt.outcome).code.data();
+  facts.enrollment = receipt.enrollment.datum;
+  facts.amount = receipt.amount;
+  const char* payload = facts_json(facts);
+  if (policy->lists.notify == rules::Notify::message) {
+    pg::log_message(channel, payload);
+  } else {
+    require_fitting_payload(payload);
+    Async_Notify(channel, payload);
+  }
+}
+
 void raise_if_swallowed(Oid oid) {
   const Relation relation = table_open(oid, NoLock);
   const TriggerDesc* triggers = relation->trigdesc;

@@ -213,6 +213,11 @@ Receipt carry_out(Call& call, Look look, MakeSteps make_steps) {
   }
 }
 
+// What the policy's `notify` sends of a user's enrollment or withdrawal; it goes where the
+// transaction commits, and as the call's last step, so that a call which is undone sends nothing.
+void tell_others(const Attachment* policy, Operation operation, Datum user, Datum tournament,
+                 const Receipt& receipt);
+
 // What a call for one user announces to the door.
 Frame frame_of(const Call& call, Expected expected);
 

@@ -45,6 +45,7 @@ class Steps {
     if (!debit() || !place() || !write_ledger()) return false;
     follow_up(call_.policy, call_.policy->on_enroll, call_.user, call_.tournament,
               enrollment_.datum);
+    tell_others(call_.policy, call_.operation, call_.user, call_.tournament, attempt.receipt);
     return true;
   }
 

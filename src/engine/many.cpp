@@ -91,6 +91,8 @@ class Round {
     for (std::size_t k = 0; k < count_; ++k) {
       follow_up(call_.policy, call_.policy->on_enroll, users_[k], call_.tournament,
                 enrollments_[k]);
+      tell_others(call_.policy, Operation::enroll, users_[k], call_.tournament,
+                  entries_[members_[k]].receipt);
     }
     return true;
   }

@@ -126,6 +126,8 @@ const char* facts_json(const Facts& facts) {
   initStringInfo(&json);
   appendStringInfoChar(&json, '{');
   append_text(&json, "policy", facts.policy_name);
+  if (facts.operation != nullptr) append_text(&json, "operation", facts.operation);
+  if (facts.code != nullptr) append_text(&json, "code", facts.code);
   const auto key = [&](const char* name, const pg::KeyType& type, std::optional<Datum> datum) {
     if (datum) append_key(&json, name, type, pg::key_text(type, *datum));
   };
@@ -133,8 +135,10 @@ const char* facts_json(const Facts& facts) {
     key("user", facts.policy->user_key, facts.user);
     append_key(&json, "user", facts.policy->user_key, facts.user_text);
     key("tournament", facts.policy->tournament_key, facts.tournament);
+    key("enrollment", facts.policy->enrollment_key, facts.enrollment);
     append_key(&json, "enrollment", facts.policy->enrollment_key, facts.enrollment_text);
   }
+  append_money(&json, "amount", facts.amount);
   if (facts.rule != nullptr) append_text(&json, "rule", facts.rule->name);
   append_number(&json, "capacity", facts.capacity);
   append_number(&json, "count", facts.count);

@@ -1,4 +1,4 @@
-// What a rejection tells: the facts as JSON, the hint, and the error's fields.
+// What a call tells: the facts as JSON; of a rejection also the hint and the error's fields.
 #pragma once
 
 #include "engine/attachment.hpp"
@@ -21,6 +21,11 @@ struct Facts {
   const char* user_text = nullptr;
   const char* enrollment_text = nullptr;
   pg::Value balance_change, ledger_sum, balance, balance_after;
+  // Of what was done.
+  const char* operation = nullptr;
+  const char* code = nullptr;
+  std::optional<Datum> enrollment;
+  pg::Value amount;
 };
 
 inline Facts facts_about(const Attachment* policy, std::optional<Datum> user,

@@ -377,6 +377,12 @@ void look_at_callers(Surveying& s) {
   }
 }
 
+void look_at_notify(Surveying& s) {
+  if (s.lists.notify != rules::Notify::message || XLogLogicalInfoActive()) return;
+  warn(s, "$.notify", "nobody can read the messages while wal_level is not logical",
+       "ALTER SYSTEM SET wal_level = 'logical', and restart the server");
+}
+
 }  // namespace
 
 const char* action_name(Action action) {
@@ -441,6 +447,7 @@ Survey survey(const Home& home, const Proposal& proposal) {
   look_at_columns(s);
   look_at_rules(s);
   look_at_callers(s);
+  look_at_notify(s);
   if (s.balance.found()) look_at_expressions(s);
   if (!s.fits) return s.result;
   look_at_reenrolling(s);

@@ -87,6 +87,7 @@ class Steps {
     if (!withdraw() || !credit() || !write_ledger()) return false;
     follow_up(call_.policy, call_.policy->on_unenroll, call_.user, call_.tournament,
               terms_.enrollment.datum);
+    tell_others(call_.policy, call_.operation, call_.user, call_.tournament, attempt.receipt);
     return true;
   }
 

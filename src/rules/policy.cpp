@@ -265,9 +265,8 @@ class Section {
     }
     std::string wanted;
     for (const auto word : allowed) wanted += (wanted.empty() ? "" : " or ") + in_quotes(word);
-    throw PolicyError(
-        path(key), "expected " + wanted + ", found " + described(*found),
-        allowed.size() == 1 ? "This version knows no other value." : did_you_mean(given, allowed));
+    throw PolicyError(path(key), "expected " + wanted + ", found " + described(*found),
+                      did_you_mean(given, allowed));
   }
 
   // What `read` makes of each element and its path. An absent array has none.
@@ -610,11 +609,6 @@ std::int32_t read_stripes(const Section& root) {
                     "Leave it out: \"auto\" goes by the seats and by what is asked for.");
 }
 
-// A key that a policy may state already, though it has but one value yet.
-void check_single_values(const Section& root) {
-  static_cast<void>(root.choice("notify", {"none"}));
-}
-
 }  // namespace
 
 PolicyError::PolicyError(std::string path, const std::string& problem, std::string hint)
@@ -628,7 +622,6 @@ Policy parse_policy(std::string_view document) {
       json, "$",
       {"users", "tournaments", "watch", "enrollments", "ledger", "refund", "rules", "on_enroll",
        "on_unenroll", "callers", "run_as", "wait", "stripes", "notify"});
-  check_single_values(root);
   return {
       .users = read_users(root),
       .tournaments = read_tournaments(root),
@@ -641,6 +634,7 @@ Policy parse_policy(std::string_view document) {
       .on_unenroll = read_statements(root, "on_unenroll"),
       .callers = read_callers(root),
       .run_as = root.choice("run_as", {"owner", "caller"}) == 0 ? RunAs::owner : RunAs::caller,
+      .notify = static_cast<Notify>(root.choice("notify", {"none", "notify", "message"})),
       .stripes = read_stripes(root),
       .wait_ms = read_wait(root),
   };

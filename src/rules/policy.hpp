@@ -25,6 +25,9 @@ enum class Reenroll : std::uint8_t { insert, reactivate };
 // security applies to the caller.
 enum class RunAs : std::uint8_t { owner, caller };
 
+// What each enrollment and withdrawal sends to whoever feeds other systems, where it commits.
+enum class Notify : std::uint8_t { none, notify, message };
+
 // A condition of the policy's own; false or NULL rejects the operation.
 struct Rule {
   enum class On : std::uint8_t { enroll, unenroll };
@@ -86,6 +89,7 @@ struct Policy {
   std::vector<std::string> on_enroll, on_unenroll;
   std::vector<std::string> callers;  // roles that may use the policy; empty: whoever may execute
   RunAs run_as = RunAs::owner;
+  Notify notify = Notify::none;
   std::int32_t stripes = 0;             // of a tournament that many want, at most; 0: by its seats
   std::optional<std::int32_t> wait_ms;  // bounds a call; no value: the caller's lock_timeout rules
 };

@@ -10,6 +10,7 @@
 
 using nlohmann::json;
 using pg_enroll::rules::Assignment;
+using pg_enroll::rules::Notify;
 using pg_enroll::rules::parse_policy;
 using pg_enroll::rules::Policy;
 using pg_enroll::rules::PolicyError;
@@ -394,6 +395,7 @@ TEST_CASE("the documentation's example is a policy") {
         Texts{"INSERT INTO bookings(user_id, session_id, enrollment_id) SELECT $1, s.id, $3 "
               "FROM sessions s WHERE s.semester_id = $2"});
   CHECK(policy.run_as == RunAs::owner);
+  CHECK(policy.notify == Notify::none);
   REQUIRE(policy.rules.size() == 2);
   CHECK(policy.rules[0].on == Rule::On::enroll);
 }
@@ -1131,11 +1133,17 @@ TEST_CASE("stripes are a number, or left to the engine") {
   }
 }
 
-TEST_CASE("notify has one value") {
-  for (const json& wrong : {json("8"), json(8), json("None"), json(nullptr), json("")}) {
-    check_refused(with("/notify", wrong), "$.notify", R"(expected "none", found )",
-                  "This version knows no other value.");
+TEST_CASE("a policy tells nobody, or in one of two ways") {
+  CHECK(parse_policy(with("/notify", "none")).notify == Notify::none);
+  CHECK(parse_policy(with("/notify", "notify")).notify == Notify::notify);
+  CHECK(parse_policy(with("/notify", "message")).notify == Notify::message);
+  for (const json& wrong : {json("8"), json(8), json(true), json(nullptr), json("")}) {
+    check_refused(with("/notify", wrong), "$.notify",
+                  R"(expected "none" or "notify" or "message", found )", "");
   }
+  check_refused(with("/notify", "mesage"), "$.notify",
+                R"(expected "none" or "notify" or "message", found string "mesage")",
+                R"(Did you mean "message"?)");
 }
 
 TEST_CASE("a policy runs as the owner or as the caller") {
