@@ -9,9 +9,9 @@
 #include "engine/install.hpp"
 #include "engine/own_checks.hpp"
 #include "engine/seats.hpp"
+#include "engine/stats.hpp"
 #include "engine/strict.hpp"
 #include "pg/errors.hpp"
-#include "engine/stats.hpp"
 
 namespace pg_enroll {
 namespace {

@@ -1,8 +1,8 @@
 // The module: magic block and what has to be set up once, in each session or where it is preloaded.
 #include "engine/attachment.hpp"
 #include "engine/door.hpp"
-#include "engine/strict.hpp"
 #include "engine/stats.hpp"
+#include "engine/strict.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;

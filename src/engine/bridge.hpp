@@ -66,7 +66,7 @@ struct PolicyLists {
   List *watched_tables, *watched_columns;  // in step
   bool reactivates;
   bool runs_as_caller;
-  bool strict;    // the ledger is
+  bool strict;  // the ledger is
   rules::Notify notify;
   int32 stripes;  // at most; 0: by the seats
   std::optional<int32> wait_ms;

@@ -2,8 +2,8 @@
 
 #include "engine/rejection.hpp"
 #include "engine/seats.hpp"
-#include "engine/strict.hpp"
 #include "engine/stats.hpp"
+#include "engine/strict.hpp"
 #include "pg/errors.hpp"
 #include "pg/memory.hpp"
 #include "pg/transition.hpp"
