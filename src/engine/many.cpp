@@ -325,25 +325,26 @@ class Round {
   template <typename Write>
   bool write_unless_duplicate(Write write) {
     bool all = false;
-    refused_ = false;
     auto write_rows = [&] {
       all = write();
       return true;
     };
+    bool met_duplicate = false;
     if (names_index()) {
       // Those enrollments are there, yet the caller's row security hides them.
-      if (!pg::meets_no_duplicate(write_rows, active_key(call_.policy))) {
-        for (std::size_t i = 0; i < call_.count; ++i) hidden_[i] = hidden_[i] || kept_away_[i];
+      met_duplicate = !pg::meets_no_duplicate(write_rows, active_key(call_.policy));
+      for (std::size_t i = 0; met_duplicate && i < call_.count; ++i) {
+        hidden_[i] = hidden_[i] || kept_away_[i];
       }
     } else {
       std::fill(kept_away_, kept_away_ + call_.count, false);
       if (call_.policy->lists.reactivates) {
-        pg::meets_no_duplicate(write_rows, any_key(call_.policy));
+        met_duplicate = !pg::meets_no_duplicate(write_rows, any_key(call_.policy));
       } else {
         write_rows();
       }
     }
-    if (!all && !refused_) ++inserts_short_;
+    if (met_duplicate) ++inserts_short_;
     return all;
   }
 
@@ -364,8 +365,7 @@ class Round {
     const pg::Rows rows = write_rows(expected, part);
     frame = pop_frame();
     require_unchanged(frame);
-    refused_ = frame.refusal.has_value();
-    if (refused_) return complete(0, part.count, InvalidOid);
+    if (frame.refusal) return complete(0, part.count, InvalidOid);
     const bool inserts = expected == Expected::enrollments;
     for (std::size_t i = 0; inserts && i < part.count; ++i) {
       kept_away_[members_[part.members[i]]] = true;
@@ -373,7 +373,10 @@ class Round {
     keep_enrollments(rows, part);
     // A row that an insert has not brought may be there already, out of sight.
     const Oid table = inserts && !names_index() ? InvalidOid : call_.policy->enrollments;
-    if (!complete(rows.count(), part.count, table)) return false;
+    if (!complete(rows.count(), part.count, table)) {
+      if (inserts) ++inserts_short_;
+      return false;
+    }
     require_passed(frame);
     seats_left_ = frame.seats_left;
     return true;
@@ -437,7 +440,6 @@ class Round {
   const std::size_t* members_before_ = nullptr;
   std::size_t count_before_ = 0;
   Oid fell_short_ = InvalidOid;
-  bool refused_ = false;   // the last write found no seats
   int inserts_short_ = 0;  // rounds in which new enrollments did not all come
   bool* kept_away_;        // whose did not come; like hidden_, by input position
   bool* hidden_;           // who has one that no look shows
