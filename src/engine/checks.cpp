@@ -284,19 +284,28 @@ void add_finding(const Lines& lines, const Finding& finding) {
   if (finding.remedy != nullptr) lines.add(psprintf("  remedy: %s", finding.remedy));
 }
 
-void add_baselines(const Run& run, const Lines& lines) {
-  Oid types[] = {TEXTOID};
+// What people have let pass, with their reasons: every accepted baseline, and the sanctions of the
+// window.
+void add_exceptions(const Run& run, const Lines& lines) {
+  Oid types[] = {TEXTOID, TIMESTAMPTZOID};
   const Oid owner = run.home.owner;
   pg::Rows rows = pg::read(
       pg::prepare(
-          psprintf("SELECT pg_catalog.format('Accepted without a ledger row (%%s), on %%s by %%s: "
-                   "%%s', pg_catalog.count(*), pg_catalog.to_char(b.accepted_at, 'YYYY-MM-DD'), "
-                   "b.accepted_by, b.reason) FROM %s AS b WHERE b.policy "
-                   "OPERATOR(pg_catalog.=) $1 GROUP BY b.accepted_at, b.accepted_by, b.reason "
-                   "ORDER BY b.accepted_at, b.accepted_by, b.reason",
-                   qualified_name(baseline_table(run.home))),
-          1, types, owner),
-      owner, {{pg::text_value(run.policy->name)}}, run.snapshot);
+          psprintf("SELECT line FROM (SELECT pg_catalog.format('Accepted without a ledger row "
+                   "(%%s), on %%s by %%s: %%s', pg_catalog.count(*), "
+                   "pg_catalog.to_char(b.accepted_at, 'YYYY-MM-DD'), b.accepted_by, b.reason), 1, "
+                   "b.accepted_at FROM %s AS b WHERE b.policy OPERATOR(pg_catalog.=) $1 GROUP BY "
+                   "b.accepted_at, b.accepted_by, b.reason UNION ALL SELECT "
+                   "pg_catalog.format('Strict ledger lifted on %%s by %%s: %%s', "
+                   "pg_catalog.to_char(s.sanctioned_at, 'YYYY-MM-DD'), s.role, s.reason), 2, "
+                   "s.sanctioned_at FROM %s AS s WHERE s.policy OPERATOR(pg_catalog.=) $1 AND "
+                   "s.sanctioned_at OPERATOR(pg_catalog.>=) $2) AS l(line, kind, at) "
+                   "ORDER BY kind, at, line",
+                   qualified_name(baseline_table(run.home)),
+                   qualified_name(sanction_table(run.home))),
+          2, types, owner),
+      owner, {{pg::text_value(run.policy->name), pg::value(TimestampTzGetDatum(run.since))}},
+      run.snapshot);
   for (uint64 row = 0; row < rows.count(); ++row) {
     lines.add(TextDatumGetCString(rows.at(row, 1).datum));
   }
@@ -395,7 +404,7 @@ void report(const Home& home, const CheckRequest& request,
         DatumGetCString(DirectFunctionCall1(interval_out, PointerGetDatum(request.since)))));
     const pg::Items<Finding> findings = run_all(run);
     for (std::size_t i = 0; i < findings.count; ++i) add_finding(lines, findings.at[i]);
-    add_baselines(run, lines);
+    add_exceptions(run, lines);
     add_summary(run, lines);
     lines.add(pstrdup(verdict_on(findings)));
   });

@@ -402,13 +402,11 @@ void drop_aborted_notes(SubXactEvent event, SubTransactionId mine, SubTransactio
 void record_sanction(const Home& home, const char* policy, pg::Value reason) {
   const char* role = GetUserNameFromId(GetUserId(), false);
   const char* login = GetUserNameFromId(GetSessionUserId(), false);
-  const char* table =
-      quote_qualified_identifier(get_namespace_name(home.schema), "enroll_sanction");
   Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
   SPIPlanPtr plan =
       pg::prepare(psprintf("INSERT INTO %s (policy, xid, role, login, reason) VALUES ($1, "
                            "pg_catalog.pg_current_xact_id(), $2, $3, $4)",
-                           table),
+                           qualified_name(sanction_table(home))),
                   4, types, home.owner);
   pg::run_fresh(plan, home.owner,
                 {{pg::text_value(policy), pg::text_value(role), pg::text_value(login), reason}});
