@@ -320,6 +320,9 @@ RELEASE a;
 TRUNCATE credit_transactions;
 COMMIT;
 SELECT reason FROM enroll_sanction ORDER BY xid;
+SELECT regexp_replace(line, '\d{4}-\d\d-\d\d by \S+:', 'a day by somebody:') AS reported
+FROM enroll_report() AS line WHERE line LIKE 'Strict%';
+SELECT id, severity, status FROM enroll_check() WHERE id = 'INV-08';
 UPDATE enroll_sanction SET reason = 'x';
 DELETE FROM enroll_sanction;
 TRUNCATE enroll_sanction;

@@ -3,6 +3,7 @@
 #include "engine/bridge.hpp"
 #include "engine/guards.hpp"
 #include "engine/own_checks.hpp"
+#include "engine/strict.hpp"
 #include "pg/errors.hpp"
 #include "rules/outcome.hpp"
 

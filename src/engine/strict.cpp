@@ -414,6 +414,8 @@ void record_sanction(const Home& home, const char* policy, pg::Value reason) {
 
 }  // namespace
 
+Oid sanction_table(const Home& home) { return get_relname_relid("enroll_sanction", home.schema); }
+
 void note_balances(const Home& home, TriggerData* trigger) {
   pg::require_statement_trigger(trigger);
   const Oid relation = RelationGetRelid(trigger->tg_relation);

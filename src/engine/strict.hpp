@@ -21,6 +21,9 @@ void note_enrollments(Attachment* policy, TriggerData* trigger);
 // strict.
 void sanction(const Home& home, const char* policy, pg::Value reason);
 
+// Where sanctions are recorded.
+Oid sanction_table(const Home& home);
+
 // To be called once, when the module is loaded.
 void watch_commits();
 
