@@ -15,7 +15,8 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
 
 our @EXPORT = qw(
-  start_server new_shop fill connect_to ask wait_for call insist must attach outcome_of
+  start_server new_shop fill divide full_load connect_to ask wait_for call insist must attach
+  outcome_of
   start_clients begin_rush end_rush rush stop_clients
   tally counts violations false_fulls bad_receipts deadlocks);
 
@@ -42,6 +43,10 @@ my %code_of = map { $contract{$_}[0] => $_ } grep { $contract{$_}[0] ne '00000' 
 # After so many seconds whatever has not come is taken never to come. Nothing passes or fails by how
 # fast it is: this only ends what hangs, on a slow machine too. PG_TEST_TIMEOUT_DEFAULT sets it.
 sub patience { return $PostgreSQL::Test::Utils::timeout_default // 180 }
+
+# Whether the loads are to be of the size that they are meant for, which takes minutes:
+# ENROLL_LOAD=full. Otherwise they are as large as every run of the tests can bear.
+sub full_load { return ($ENV{ENROLL_LOAD} // '') eq 'full' }
 
 # The database that each shop is a copy of: the extension and its ready-made tables.
 my $template = 'shop';
@@ -101,6 +106,31 @@ INSERT INTO users (name, credit_balance)
 INSERT INTO credit_transactions (user_id, type, amount, balance_after)
   SELECT id, 'TOP_UP', credit_balance, credit_balance FROM users ORDER BY id;
 INSERT INTO tournaments (name, capacity, cost) VALUES $rows;
+SQL
+    return;
+}
+
+# Divides what is left in each tournament of that condition among so many stripes, as sessions do
+# that meet there: one session alone meets nobody. What is divided already stays as it is, and so
+# does what is taken beyond its capacity, which nobody divides.
+sub divide
+{
+    my ($dbh, $stripes, $condition) = @_;
+    my $others = $stripes - 1;
+    $dbh->do(<<"SQL") or die $dbh->errstr;
+WITH whole AS (
+    SELECT s.*, (s.allotted - s.taken) / $stripes AS share FROM enroll_seat s
+      WHERE s.policy = 'default' AND s.stripe = 0 AND ($condition)
+        AND coalesce(s.allotted >= s.taken, true)
+        AND NOT EXISTS (SELECT FROM enroll_seat o
+                          WHERE o.policy = s.policy AND o.tournament = s.tournament
+                            AND o.stripe > 0)),
+  kept AS (
+    UPDATE enroll_seat s SET allotted = s.allotted - w.share * $others FROM whole w
+      WHERE s.policy = w.policy AND s.tournament = w.tournament AND s.stripe = 0)
+INSERT INTO enroll_seat (policy, tournament, stripe, taken, allotted, capacity, epoch)
+  SELECT policy, tournament, n, 0, share, capacity, epoch
+    FROM whole, generate_series(1, $others) n
 SQL
     return;
 }
