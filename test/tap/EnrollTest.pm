@@ -12,11 +12,12 @@ use JSON::PP;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test::More;
 use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
 
 our @EXPORT = qw(
-  start_server new_shop fill divide full_load connect_to ask wait_for call insist must attach
-  outcome_of
+  start_server new_shop fill divide full_load connect_to ask wait_for reached advance one_of
+  call copy_lines insist must attach outcome_of brief unexpected note_outcomes
   start_clients begin_rush end_rush rush stop_clients
   tally counts violations false_fulls bad_receipts deadlocks);
 
@@ -47,6 +48,8 @@ sub patience { return $PostgreSQL::Test::Utils::timeout_default // 180 }
 # Whether the loads are to be of the size that they are meant for, which takes minutes:
 # ENROLL_LOAD=full. Otherwise they are as large as every run of the tests can bear.
 sub full_load { return ($ENV{ENROLL_LOAD} // '') eq 'full' }
+
+sub one_of { return $_[ rand @_ ] }
 
 # The database that each shop is a copy of: the extension and its ready-made tables.
 my $template = 'shop';
@@ -176,6 +179,19 @@ sub wait_for
     return;
 }
 
+# How far a sequence has come: every transaction sees it, however old its snapshot.
+sub reached
+{
+    my ($sequence, $count) = @_;
+    return "SELECT is_called AND last_value >= $count FROM $sequence";
+}
+
+sub advance
+{
+    my ($dbh, $sequence) = @_;
+    return $dbh->selectrow_array("SELECT nextval('$sequence')") // die $dbh->errstr;
+}
+
 # One statement, in a transaction of its own unless the caller has begun one. Answers when it
 # began and ended, its SQLSTATE and its rows; an error is an answer too.
 sub call
@@ -218,6 +234,26 @@ sub must
     my ($call) = @_;
     die "$call->{state}: $call->{message}" if $call->{state} ne '00000';
     return $call;
+}
+
+# The driver tells the SQLSTATE of a failed COPY, but not its constraint.
+sub copy_lines
+{
+    my ($dbh, @lines) = @_;
+    my $began = clock_gettime(CLOCK_MONOTONIC);
+    $dbh->do('COPY enrollments (user_id, tournament_id) FROM STDIN') or die $dbh->errstr;
+    $dbh->pg_putcopydata($_) for @lines;
+    my $done = $dbh->pg_putcopyend;
+    return {
+        began      => $began,
+        ended      => clock_gettime(CLOCK_MONOTONIC),
+        state      => $done ? '00000' : $dbh->state,
+        message    => $done ? undef : $dbh->errstr,
+        copied     => $done ? scalar @lines : 0,
+        constraint => '',
+        detail     => '',
+        rows       => []
+    };
 }
 
 # Attaches a policy, given as a hash.
@@ -329,6 +365,47 @@ sub stop_clients
     my ($clients) = @_;
     close $_->{giver} for @$clients;
     waitpid $_->{pid}, 0 for @$clients;
+    return;
+}
+
+# A call's outcome, without its rows: of many calls, too much to be sent and kept.
+sub brief
+{
+    my ($call, %more) = @_;
+    return {
+        outcome => outcome_of($call),
+        message => $call->{message},
+        began   => $call->{began},
+        ended   => $call->{ended},
+        bad     => [ bad_receipts($call) ],
+        %more
+    };
+}
+
+# What of the calls their kind does not allow, with an example each; and receipts that are wrong.
+sub unexpected
+{
+    my ($expected, @calls) = @_;
+    my %odd;
+    for my $call (@calls)
+    {
+        $odd{$_} = 'a receipt' for @{ $call->{bad} };
+        next if $call->{outcome} =~ /^(?:$expected->{ $call->{kind} })$/;
+        $odd{"$call->{kind}: $call->{outcome}"} = $call->{message} // 'a receipt';
+    }
+    return \%odd;
+}
+
+sub note_outcomes
+{
+    my ($name, @calls) = @_;
+    my %met;
+    $met{ $_->{kind} }{ $_->{outcome} }++ for @calls;
+    for my $kind (sort keys %met)
+    {
+        my $count = $met{$kind};
+        note("$name, $kind: ", join ', ', map { "$count->{$_} $_" } sort keys %$count);
+    }
     return;
 }
 

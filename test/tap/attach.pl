@@ -44,67 +44,12 @@ my $delete = 'DELETE FROM enrollments WHERE user_id = $1 AND tournament_id = $2'
 my $active = 'SELECT count(*) FROM enrollments WHERE is_active AND tournament_id =';
 
 sub now { return clock_gettime(CLOCK_MONOTONIC) }
-sub one_of { return $_[ rand @_ ] }
 
 # The users that belong to a client alone.
 sub own_user
 {
     my ($client, $in) = @_;
     return 1 + $client + $in->{clients} * int rand $in->{each};
-}
-
-# How far a sequence has come: every transaction sees it, however old its snapshot.
-sub reached
-{
-    my ($sequence, $count) = @_;
-    return "SELECT is_called AND last_value >= $count FROM $sequence";
-}
-
-sub advance
-{
-    my ($dbh, $sequence) = @_;
-    return $dbh->selectrow_array("SELECT nextval('$sequence')") // die $dbh->errstr;
-}
-
-# A call's outcome, without its rows: of many calls, too much to be sent and kept.
-sub brief
-{
-    my ($call, %more) = @_;
-    return {
-        outcome => outcome_of($call),
-        message => $call->{message},
-        began   => $call->{began},
-        ended   => $call->{ended},
-        bad     => [ bad_receipts($call) ],
-        %more
-    };
-}
-
-# What of the calls their kind does not allow, with an example each; and receipts that are wrong.
-sub unexpected
-{
-    my ($expected, @calls) = @_;
-    my %odd;
-    for my $call (@calls)
-    {
-        $odd{$_} = 'a receipt' for @{ $call->{bad} };
-        next if $call->{outcome} =~ /^(?:$expected->{ $call->{kind} })$/;
-        $odd{"$call->{kind}: $call->{outcome}"} = $call->{message} // 'a receipt';
-    }
-    return \%odd;
-}
-
-sub note_outcomes
-{
-    my ($name, @calls) = @_;
-    my %met;
-    $met{ $_->{kind} }{ $_->{outcome} }++ for @calls;
-    for my $kind (sort keys %met)
-    {
-        my $count = $met{$kind};
-        note("$name, $kind: ", join ', ', map { "$count->{$_} $_" } sort keys %$count);
-    }
-    return;
 }
 
 # The ready-made tables without a policy, and the policy that they had.

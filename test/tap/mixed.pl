@@ -20,7 +20,6 @@ my $steady = 4;
 # Known to the scene below alone: without a seat, with a price that nobody has, and closed.
 my ($sold_out, $dear, $closed) = map { $tournaments + $_ } 1 .. 3;
 
-sub one_of { return $_[ rand @_ ] }
 sub a_user { return 1 + int rand $users }
 sub a_tournament { return 1 + int rand $tournaments }
 sub a_changing_one { return $steady + 1 + int rand $tournaments - $steady }

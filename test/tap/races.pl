@@ -178,22 +178,6 @@ sub copy_or_enroll
     return @mine;
 }
 
-# The driver tells the SQLSTATE of a failed COPY, but not its constraint.
-sub copy_lines
-{
-    my ($dbh, @lines) = @_;
-    $dbh->do('COPY enrollments (user_id, tournament_id) FROM STDIN') or die $dbh->errstr;
-    $dbh->pg_putcopydata($_) for @lines;
-    my $done = $dbh->pg_putcopyend;
-    return {
-        state      => $done ? '00000' : $dbh->state,
-        copied     => $done ? scalar @lines : 0,
-        constraint => '',
-        detail     => '',
-        rows       => []
-    };
-}
-
 # The first client changes the tournament once the rush is well under way. With the change made
 # nobody is in flight, so what is counted before the commit is what the commit leaves, to the row.
 # The others keep users back for after the change, however late it comes.
