@@ -145,6 +145,27 @@ TRUNCATE tournaments CASCADE;
 SELECT * FROM counters WHERE tournament = '3';
 SELECT tournament, taken_after FROM enroll_reconcile();
 
+-- A counter that one transaction writes so often that its versions do not fit on one page is still
+-- found by its key, and one with an index of somebody else's by that, too.
+INSERT INTO tournaments (id, name) VALUES (9, 'Long');
+INSERT INTO users (id) SELECT generate_series(1001, 2000);
+DO $$
+BEGIN
+  FOR i IN 1001..2000 LOOP
+    INSERT INTO enrollments (user_id, tournament_id) VALUES (i, 9);
+  END LOOP;
+END $$;
+SELECT * FROM counters WHERE tournament = '9';
+SELECT code FROM try_enroll(1, 9);
+CREATE INDEX taken_by ON enroll_seat (taken);
+DELETE FROM enrollments WHERE user_id = 1001 AND tournament_id = 9;
+SELECT code FROM try_enroll(2, 9);
+SET enable_seqscan = off;
+SELECT tournament, taken FROM enroll_seat WHERE taken = 1001;
+RESET enable_seqscan;
+DROP INDEX taken_by;
+SELECT tournament, taken_after FROM enroll_reconcile();
+
 -- How many there may be is the policy's to say.
 SELECT enroll_attach(document || '{"stripes": 1}') FROM enroll_policies;
 \set VERBOSITY terse

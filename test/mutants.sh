@@ -235,6 +235,12 @@ mutate sql/stripes "an empty row is taken for a full tournament" \
 mutate sql/stripes "several seats are sought in one row" \
   src/engine/seats.cpp 'return count > 1 &&' 'return count < 0 &&'
 
+mutate sql/stripes "a version on another page has no index entry" \
+  src/pg/direct.cpp 'result == TM_Ok && writes_index' 'result != TM_Ok && writes_index'
+
+mutate sql/stripes "a counter is written past an index of somebody else's" \
+  src/pg/direct.cpp 'list_length(indexes) == 1' 'list_length(indexes) > 0'
+
 mutate stripes "nobody divides a counter" \
   src/engine/seats.cpp 'if (stripe->held) split_seat(' 'if (!stripe) split_seat('
 

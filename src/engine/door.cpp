@@ -306,7 +306,7 @@ void claim_for_call(Frame& frame) {
         claim_seats_as_read(frame.policy, frame.tournament_text, static_cast<int64>(frame.seats),
                             frame.epoch, frame.capacity);
     if (seat) {
-      frame.seats_left = seat->left();
+      frame.seats_left = whole_seat(frame.policy, frame.tournament_text, *seat).left();
       frame.passed = true;
       return;
     }
@@ -321,7 +321,8 @@ void claim_for_call(Frame& frame) {
 void pass_call(Frame& frame) {
   const auto count = static_cast<int64>(frame.count);
   if (frame.expected == Expected::withdrawal) {
-    frame.seats_left = give_back(frame.policy, frame.tournament_text, count).left();
+    const Seat seat = give_back(frame.policy, frame.tournament_text, count);
+    frame.seats_left = whole_seat(frame.policy, frame.tournament_text, seat).left();
     frame.passed = true;
   } else if (frame.seats > 0) {
     claim_for_call(frame);

@@ -1,6 +1,7 @@
 #include "engine/seats.hpp"
 
 #include "engine/stats.hpp"
+#include "pg/direct.hpp"
 #include "pg/memory.hpp"
 
 namespace pg_enroll::engine {
@@ -43,6 +44,7 @@ std::optional<Seat> seat_of(pg::Rows rows) {
 
 // One row of a tournament's counter.
 struct Stripe {
+  ItemPointerData row;
   int32 number;
   int64 taken;
   std::optional<int64> allotted;
@@ -76,7 +78,9 @@ void look_at_holder(Stripe& stripe, HeapTuple tuple, Buffer buffer) {
 Stripe stripe_of(HeapTuple tuple, TupleDesc description) {
   bool null = false;
   const Datum number = heap_getattr(tuple, column_stripe, description, &null);
-  return {DatumGetInt32(number), seat_column(tuple, description, column_taken).value_or(0),
+  return {tuple->t_self,
+          DatumGetInt32(number),
+          seat_column(tuple, description, column_taken).value_or(0),
           seat_column(tuple, description, column_allotted),
           seat_column(tuple, description, column_capacity),
           seat_column(tuple, description, column_epoch).value_or(0)};
@@ -214,6 +218,10 @@ Choice choose_stripe(const Attachment* policy, const char* tournament, int64 wan
 struct AsRead {
   int64 epoch;
   std::optional<int64> capacity;
+
+  bool is(const Stripe& stripe) const {
+    return stripe.epoch == epoch && stripe.capacity == capacity;
+  }
 };
 
 std::optional<Seat> claim_at(Attachment* policy, const char* tournament, int32 stripe, int64 count,
@@ -265,18 +273,55 @@ void split_seat(Attachment* policy, const char* tournament, const Seat& seat) {
   stripe_count(policy, tournament) = stripes;
 }
 
-// A row that was not allotted the whole capacity is one of several.
-Seat whole_seat(const Attachment* policy, const char* tournament, const Seat& seat) {
-  const bool whole = seat.allotted == rules::allotment(seat.capacity);
-  return whole ? seat : read_seat_now(policy, tournament);
+// Above READ COMMITTED a write must see whether the transaction's snapshot is too old for it, which
+// the statement does.
+bool is_free(const Stripe& stripe) { return !stripe.held && !IsolationUsesXactSnapshot(); }
+
+enum class Direct : std::uint8_t { done, outrun, declined };
+
+// Writes the row that a look has shown, with so many seats more taken or, where negative, given
+// back. Where somebody else was quicker it leaves no lock behind, so one may look and choose anew.
+// Declined where somebody has put triggers or indexes on the table: what the statement does there
+// is what this must come to.
+Direct change_directly(const Attachment* policy, const char* tournament, Stripe& stripe,
+                       int64 seats) {
+  int64 taken = 0;
+  if (pg_add_s64_overflow(stripe.taken, seats, &taken)) return Direct::declined;
+  const Relation table = table_open(policy->home.seats, RowExclusiveLock);
+  std::optional<pg::Written> written;
+  if (pg::is_plain_table(table)) {
+    const pg::Value row[] = {pg::text_value(policy->name),
+                             pg::text_value(tournament),
+                             pg::value(Int32GetDatum(stripe.number)),
+                             pg::bigint(taken),
+                             pg::bigint(stripe.allotted),
+                             pg::bigint(stripe.capacity),
+                             pg::bigint(stripe.epoch)};
+    constexpr std::size_t columns = sizeof row / sizeof *row;
+    Datum values[columns];
+    bool nulls[columns];
+    for (std::size_t i = 0; i < columns; ++i) {
+      values[i] = row[i].datum;
+      nulls[i] = row[i].null;
+    }
+    written = pg::update_row(table, stripe.row, values, nulls);
+  }
+  table_close(table, NoLock);
+  if (!written || *written == pg::Written::by_itself) return Direct::declined;
+  if (*written == pg::Written::outrun) return Direct::outrun;
+  stripe.taken = taken;
+  return Direct::done;
+}
+
+Seat seat_of(const Stripe& stripe) {
+  return {true, stripe.taken, stripe.allotted, stripe.capacity, stripe.epoch};
 }
 
 // A stripe that turns out to have no room stays locked to the end of the transaction, and whoever
 // waits for it then may hold one that is waited for next. So each attempt at one of several is a
 // subtransaction, which lets go.
-std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 count,
-                          const AsRead* as_read) {
-  const Choice choice = choose_stripe(policy, tournament, count);
+std::optional<Seat> claim_by_statement(Attachment* policy, const char* tournament, int64 count,
+                                       const AsRead* as_read, const Choice& choice) {
   const std::optional<Stripe>& stripe = choice.stripe;
   if (stripe_count(policy, tournament) <= 1) {
     if (!stripe) return std::nullopt;
@@ -285,7 +330,7 @@ std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 coun
     end_seat_wait();
     if (!seat) return std::nullopt;
     if (stripe->held) split_seat(policy, tournament, *seat);
-    return whole_seat(policy, tournament, *seat);
+    return seat;
   }
   auto attempt = [&] {
     if (stripe) return claim_at(policy, tournament, stripe->number, count, as_read).has_value();
@@ -299,7 +344,34 @@ std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 coun
   return read_seat_now(policy, tournament);
 }
 
+std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 count,
+                          const AsRead* as_read) {
+  for (int round = 0; round < most_rounds; ++round) {
+    Choice choice = choose_stripe(policy, tournament, count);
+    std::optional<Stripe>& stripe = choice.stripe;
+    if (!stripe || !is_free(*stripe)) {
+      return claim_by_statement(policy, tournament, count, as_read, choice);
+    }
+    if (as_read != nullptr && !as_read->is(*stripe)) return std::nullopt;
+    switch (change_directly(policy, tournament, *stripe, count)) {
+      case Direct::done:
+        if (stripe->number != own_stripe(policy, tournament)) count_stripe_move();
+        return seat_of(*stripe);
+      case Direct::outrun:
+        continue;
+      case Direct::declined:
+        return claim_by_statement(policy, tournament, count, as_read, choice);
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+Seat whole_seat(const Attachment* policy, const char* tournament, const Seat& seat) {
+  const bool whole = seat.allotted == rules::allotment(seat.capacity);
+  return whole ? seat : read_seat_now(policy, tournament);
+}
 
 std::optional<Seat> claim_seats(Attachment* policy, const char* tournament, int64 count) {
   return claim(policy, tournament, count, nullptr);
@@ -313,15 +385,20 @@ std::optional<Seat> claim_seats_as_read(Attachment* policy, const char* tourname
 
 std::optional<Seat> return_seats(Attachment* policy, const char* tournament, int64 count) {
   for (int round = 0; round < most_rounds; ++round) {
-    const std::optional<Stripe> stripe = choose_stripe(policy, tournament, 0).stripe;
+    std::optional<Stripe> stripe = choose_stripe(policy, tournament, 0).stripe;
     if (!stripe) break;
+    if (is_free(*stripe)) {
+      const Direct given = change_directly(policy, tournament, *stripe, -count);
+      if (given == Direct::done) return seat_of(*stripe);
+      if (given == Direct::outrun) continue;
+    }
     begin_seat_wait(stripe->held);
     const std::optional<Seat> seat =
         seat_of(run(policy, Statement::seat_return,
                     {{pg::text_value(policy->name), pg::text_value(tournament),
                       pg::bigint(stripe->number), pg::bigint(count)}}));
     end_seat_wait();
-    if (seat) return whole_seat(policy, tournament, *seat);
+    if (seat) return seat;
   }
   return std::nullopt;
 }

@@ -33,14 +33,17 @@ Seat read_own_seat(const Attachment* policy, const char* tournament, Snapshot sn
 // The same as a snapshot taken now shows them, this transaction's work included.
 Seat read_seat_now(const Attachment* policy, const char* tournament);
 
-// Claims seats where there is room; nothing where no row changed.
+// The sum of all stripes, where the seat is one of several.
+Seat whole_seat(const Attachment* policy, const char* tournament, const Seat& seat);
+
+// Claims seats where there is room, and answers the stripe; nothing where no row changed.
 std::optional<Seat> claim_seats(Attachment* policy, const char* tournament, int64 count);
 
 // The same, yet only where the tournament is still as it was read.
 std::optional<Seat> claim_seats_as_read(Attachment* policy, const char* tournament, int64 count,
                                         int64 epoch, std::optional<int64> capacity);
 
-// Gives seats back; nothing where the tournament has no counter.
+// Gives seats back, and answers the stripe; nothing where the tournament has no counter.
 std::optional<Seat> return_seats(Attachment* policy, const char* tournament, int64 count);
 
 // Opens counters for tournaments that have none yet, with no seat to give until they are allotted.

@@ -170,6 +170,15 @@ inline void log_message(const char* prefix, const char* message) {
 #endif
 }
 
+// What an update says of the indexes.
+#if PG_VERSION_NUM < 160000
+using UpdatedIndexes = bool;
+inline bool writes_index(UpdatedIndexes updated) { return updated; }
+#else
+using UpdatedIndexes = TU_UpdateIndexes;
+inline bool writes_index(UpdatedIndexes updated) { return updated == TU_All; }
+#endif
+
 inline Oid primary_key_index(Relation relation) {
 #if PG_VERSION_NUM < 180000
   return RelationGetPrimaryKeyIndex(relation);
