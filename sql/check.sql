@@ -190,6 +190,7 @@ CREATE FUNCTION refund(enrollment bigint, amount bigint) RETURNS void LANGUAGE s
 $$;
 SELECT e.id AS cup, (SELECT max(id) FROM credit_transactions) AS last
 FROM enrollments e WHERE user_id = 1 AND tournament_id = 10 \gset
+UPDATE enrollments SET is_active = false, status = 'WITHDRAWN' WHERE id = :cup;
 SELECT refund(:cup, 10);
 SELECT refund(:cup, 0);
 SELECT pay(:cup, 8);
@@ -198,7 +199,8 @@ SELECT * FROM broken();
 SELECT refund(:cup, 3);
 SELECT pay(:cup, 8);
 SELECT refund(:cup, 9);
-INSERT INTO enrollments (id, user_id, tournament_id) VALUES (101, 7, 11);
+INSERT INTO enrollments (id, user_id, tournament_id, is_active, status)
+VALUES (101, 7, 11, false, 'WITHDRAWN');
 SELECT refund(101, 1);
 SELECT id, severity, violations,
        (SELECT jsonb_agg(s - 'enrollment' || jsonb_build_object('ledger',
@@ -293,6 +295,17 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 ROLLBACK;
 
+-- One that was withdrawn and is active again by hand has ledger rows, but paid for no place; until
+-- it is withdrawn and enrolled again.
+BEGIN;
+UPDATE enrollments SET is_active = true, status = 'ENROLLED'
+WHERE user_id = 1 AND tournament_id = 12;
+SELECT id, severity, violations, sample -> 0 ->> 'user' AS "user" FROM broken();
+SELECT code, amount FROM unenroll(1, 12);
+SELECT code, amount FROM enroll(1, 12);
+SELECT * FROM broken();
+ROLLBACK;
+
 -- What the arguments may be.
 SELECT id FROM enroll_check(NULL);
 SELECT id FROM enroll_check('-1 day');
@@ -371,6 +384,40 @@ RESET client_min_messages;
 SELECT id FROM enroll_check(policy => 'parts') WHERE status = 'failed';
 CREATE TABLE entry_1 PARTITION OF entry FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 SELECT id, violations, sample FROM enroll_check(policy => 'parts') WHERE status = 'failed';
+
+-- Two policies write into one ledger: the rows of one, told by their words, name no enrollment of the
+-- other's; those of neither may.
+CREATE TABLE camp_entry (id bigint GENERATED ALWAYS AS IDENTITY (START WITH 7001) PRIMARY KEY,
+  user_id bigint NOT NULL, tournament_id bigint NOT NULL, is_active boolean NOT NULL, at timestamptz);
+SET client_min_messages = error;
+SELECT enroll_attach(document || jsonb_build_object('enrollments',
+  document -> 'enrollments' || '{"table": "camp_entry"}', 'ledger', document -> 'ledger' ||
+  '{"type": {"column": "type", "enroll": "CAMP", "unenroll": "CAMP_BACK", "waive": "CAMP_FREE"}}'),
+  'camps')
+FROM enroll_policies WHERE policy = 'parts';
+RESET client_min_messages;
+BEGIN;
+INSERT INTO users (id, credit_balance) VALUES (50, 100), (51, 0);
+SELECT code FROM enroll(50, 10, policy => 'camps');
+SELECT code FROM unenroll(50, 10, policy => 'camps');
+SELECT id, violations FROM enroll_check(policy => 'parts')
+WHERE status = 'failed' AND id <> 'INV-05';
+SELECT id, violations FROM enroll_check(policy => 'camps') WHERE status = 'failed';
+INSERT INTO move (enrollment_id, user_id, type, amount, balance_after)
+VALUES (7002, 50, 'GIFT', 0, 95), (7003, 50, 'CAMP_FREE', 0, 95);
+SELECT id, sample FROM enroll_check(policy => 'parts') WHERE id = 'INV-10';
+-- Where a row does not say whose it is, another policy's enrollment of the same key does not, either.
+INSERT INTO camp_entry (id, user_id, tournament_id, is_active) OVERRIDING SYSTEM VALUE
+VALUES (9001, 50, 11, false);
+INSERT INTO entry (id, user_id, tournament_id, is_active) OVERRIDING SYSTEM VALUE
+VALUES (9001, 51, 11, false);
+INSERT INTO move (enrollment_id, type, amount, balance_after) VALUES (9001, 'CAMP_FREE', 0, 95);
+SELECT id, sample FROM enroll_check(policy => 'parts') WHERE id = 'INV-08';
+SELECT id, sample FROM enroll_check(policy => 'camps') WHERE id = 'INV-08';
+ROLLBACK;
+SET client_min_messages = error;
+SELECT enroll_detach('camps');
+RESET client_min_messages;
 
 -- Attached to other enrollments, a policy begins anew: what was accepted was of the old ones.
 INSERT INTO entry (user_id, tournament_id, is_active, at) VALUES (1, 10, true, now());

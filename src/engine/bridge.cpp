@@ -362,6 +362,14 @@ rules::CheckFacts in_utf8(rules::CheckFacts facts) {
   for (std::string_view* text : {&facts.functions, &facts.seats, &facts.policy}) {
     *text = to_utf8(text->data());
   }
+  pg::Items<rules::ForeignRows> others;
+  for (rules::ForeignRows other : facts.others) {
+    for (std::string_view* text : {&other.column, &other.enroll, &other.unenroll, &other.waive}) {
+      *text = to_utf8(text->data());
+    }
+    others.add(other);
+  }
+  facts.others = {others.at, others.count};
   return facts;
 }
 

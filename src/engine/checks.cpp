@@ -193,6 +193,20 @@ Finding run_own_check(const Run& run, const OwnCheck& check) {
 
 // ---- a run -------------------------------------------------------------------------------------
 
+// The marks of the policies that write into the same ledger.
+pg::Items<rules::ForeignRows> foreign_rows(const Run& run) {
+  pg::Items<rules::ForeignRows> others;
+  ListCell* cell;
+  foreach (cell, stored_policies(run.home)) {
+    const auto* other = static_cast<const StoredPolicy*>(lfirst(cell));
+    if (other->ledger != run.policy->ledger || strcmp(other->name, run.policy->name) == 0) continue;
+    const PolicyTexts texts = policy_texts(other->document, {"users", "enrollments"});
+    others.add({texts[PolicyText::ledger_type], texts[PolicyText::ledger_type_enroll],
+                texts[PolicyText::ledger_type_unenroll], texts[PolicyText::ledger_type_waive]});
+  }
+  return others;
+}
+
 pg::Items<Finding> run_all(const Run& run) {
   const char* policy = run.policy->name;
   const AttrNumber balance = get_attnum(
@@ -204,6 +218,8 @@ pg::Items<Finding> run_all(const Run& run) {
   facts.seats = seats;
   facts.policy = policy;
   facts.balance_is_numeric = getBaseType(get_atttype(run.policy->users, balance)) == NUMERICOID;
+  const pg::Items<rules::ForeignRows> others = foreign_rows(run);
+  facts.others = {others.at, others.count};
   const pg::Items<PolicyCheck> checks = policy_checks(run.policy->document, run.tables, facts);
   const Datum baseline = accepted(run.home, policy, run.snapshot);
   pg::Items<Finding> findings;

@@ -154,6 +154,19 @@ class Checker {
         "SELECT * FROM " + call("enroll_reconcile", policy_name()));
   }
 
+  // Whether a ledger row may name one of these enrollments: another policy's names one of its own,
+  // whose key may be equal.
+  string may_be_ours() const {
+    string condition = l(p_.ledger.enrollment) + " IS NOT NULL";
+    for (const ForeignRows& other : f_.others) {
+      const string word = l(other.column) + "::pg_catalog.text";
+      condition += " AND (" + equal(word, literal(other.enroll)) + " OR " +
+                   equal(word, literal(other.unenroll)) + " OR " +
+                   equal(word, literal(other.waive)) + ") IS NOT TRUE";
+    }
+    return condition;
+  }
+
   // Whose a ledger row is: it may name the user, or the enrollment alone.
   string ledger_user() const {
     return "COALESCE(" + l(*p_.ledger.user) + ", " + r_.e(p_.enrollments.user) + ")";
@@ -174,8 +187,8 @@ class Checker {
         ") OVER w AS balance_before, pg_catalog.row_number() OVER w AS number, "
         "pg_catalog.lead(TRUE) OVER w IS NULL AS last FROM " +
         string(t_.ledger) + " AS l LEFT JOIN " + string(t_.enrollments) + " AS e ON " +
-        equal(r_.e(p_.enrollments.key), l(ledger.enrollment)) + " WINDOW w AS (PARTITION BY " +
-        ledger_user() + " ORDER BY " + l(ledger.order) + ")) AS m";
+        equal(r_.e(p_.enrollments.key), l(ledger.enrollment)) + " AND " + may_be_ours() +
+        " WINDOW w AS (PARTITION BY " + ledger_user() + " ORDER BY " + l(ledger.order) + ")) AS m";
     const string breaks =
         "m.number OPERATOR(pg_catalog.>) 1 AND NOT " +
         same("(m.balance_before OPERATOR(pg_catalog.+) m.amount)", "m.balance_after");
@@ -240,9 +253,9 @@ class Checker {
   }
 
   string orphan_move(const string& what, string_view reference, const string& key,
-                     string_view table) const {
+                     string_view table, const string& condition) const {
     return orphan("ledger", l(p_.ledger.order), "l", t_.ledger, what, l(reference), key, table,
-                  l(reference) + " IS NOT NULL");
+                  condition);
   }
 
   // An active row has to name both, for a seat is counted by it.
@@ -251,9 +264,10 @@ class Checker {
     std::vector<string> rows{
         orphan_enrollment("user", e.user, p_.users.key, t_.users),
         orphan_enrollment("tournament", e.tournament, p_.tournaments.key, t_.tournaments),
-        orphan_move("enrollment", p_.ledger.enrollment, e.key, t_.enrollments)};
+        orphan_move("enrollment", p_.ledger.enrollment, e.key, t_.enrollments, may_be_ours())};
     if (p_.ledger.user) {
-      rows.push_back(orphan_move("user", *p_.ledger.user, p_.users.key, t_.users));
+      rows.push_back(orphan_move("user", *p_.ledger.user, p_.users.key, t_.users,
+                                 l(*p_.ledger.user) + " IS NOT NULL"));
     }
     const auto gone = [&](string_view table, const string& key, const string& reference) {
       return "(" + reference + " IS NOT NULL OR (" + e.active + ")) AND NOT EXISTS (SELECT FROM " +

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,11 +44,17 @@ struct Check {
   std::string remedy;
 };
 
+// How another policy marks its rows in a ledger that both write.
+struct ForeignRows {
+  std::string_view column, enroll, unenroll, waive;
+};
+
 struct CheckFacts {
   std::string_view functions;       // the extension's schema, quoted
   std::string_view seats;           // its table, qualified and quoted
   std::string_view policy;          // the policy's name
   bool balance_is_numeric = false;  // it may be NaN or infinite
+  std::span<const ForeignRows> others;
 };
 
 // INV-01 to INV-10, in this order.

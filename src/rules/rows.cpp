@@ -62,10 +62,15 @@ string RowText::oversold() const {
          "GREATEST(c.capacity, 0)";
 }
 
+// The last row tells, as it does for a refund: one that was withdrawn and reinstated by hand has
+// rows, but none for the place that it takes now.
 string RowText::without_ledger_row() const {
-  return "NOT EXISTS (SELECT FROM " + string(t_.ledger) + " AS l WHERE " +
-         equal(column("l", p_.ledger.enrollment), e(p_.enrollments.key)) + " AND " + is_any_type() +
-         ")";
+  const string enrollment = column("l", p_.ledger.enrollment);
+  return "NOT EXISTS (SELECT FROM (SELECT DISTINCT ON (" + enrollment + ") " + enrollment +
+         " AS enrollment, " + is_type(p_.ledger.type.unenroll) + " AS refunds FROM " +
+         string(t_.ledger) + " AS l WHERE " + enrollment + " IS NOT NULL AND " + is_any_type() +
+         " ORDER BY " + enrollment + ", " + column("l", p_.ledger.order) + " DESC) AS m WHERE " +
+         equal("m.enrollment", e(p_.enrollments.key)) + " AND NOT m.refunds)";
 }
 
 string RowText::unsound_balance(bool numeric) const {

@@ -36,7 +36,8 @@ class RowText {
 
   std::string duplicates() const;
   std::string oversold() const;
-  std::string without_ledger_row() const;  // a condition on e
+  // A condition on e: no ledger row stands for the place that it takes.
+  std::string without_ledger_row() const;
   // A condition on u. One that is numeric may be without bounds.
   std::string unsound_balance(bool numeric) const;
 

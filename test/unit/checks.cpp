@@ -1,6 +1,7 @@
 #include "rules/checks.hpp"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@ using pg_enroll::rules::Check;
 using pg_enroll::rules::CheckFacts;
 using pg_enroll::rules::CheckKind;
 using pg_enroll::rules::checks_of;
+using pg_enroll::rules::ForeignRows;
 using pg_enroll::rules::own_check_query;
 using pg_enroll::rules::own_check_statement;
 using pg_enroll::rules::parse_policy;
@@ -33,11 +35,15 @@ const ProbedTables tables{.users = R"("s"."users")",
                           .ledger = R"("s"."moves")",
                           .balance_type = {}};
 
+// Another policy's words, one of them hostile.
+constexpr std::array<ForeignRows, 1> others{{{"a\"b other", "it's theirs", "back", "free"}}};
+
 CheckFacts facts(bool numeric = false) {
   return {.functions = "\"x\"",
           .seats = "\"x\".enroll_seat",
           .policy = "it's",
-          .balance_is_numeric = numeric};
+          .balance_is_numeric = numeric,
+          .others = others};
 }
 
 Policy ready_made() { return parse_policy(pg_enroll::rules::ready_made_policy); }
@@ -218,6 +224,14 @@ TEST_CASE("a place whose time is not known is looked at, an accepted one is not"
                              "OPERATOR(pg_catalog.>=) $1)"));
   CHECK_THAT(query, Contains("NOT EXISTS (SELECT FROM pg_catalog.unnest($2) AS b(enrollment)"));
   CHECK_THAT(unpaid_keys_query(ready_made(), tables), !Contains("$"));
+}
+
+TEST_CASE("another policy's rows in the same ledger name no enrollment of this one") {
+  for (const char* id : {"INV-08", "INV-10"}) {
+    CHECK_THAT(check_of(ready_made(), id).query,
+               Contains(R"(l."enrollment_id" IS NOT NULL AND (l."a""b other"::pg_catalog.text )"
+                        R"(OPERATOR(pg_catalog.=) E'it''s theirs' OR )"));
+  }
 }
 
 TEST_CASE("a check of one's own is one statement, counted on lines of its own") {
