@@ -2,7 +2,7 @@
 # Runs the tests: all of them, or the steps named as arguments.
 #
 #   test/run.sh [build] [gates] [unit] [regress] [isolation] [tap] [quickstart] [semesters] \
-#     [valgrind]
+#     [monitoring] [valgrind]
 #
 # The last one runs the regression tests again, with every server process under valgrind. KEEP=1
 # keeps the work directory with every log. The last line is "N passed, N failed".
@@ -208,6 +208,10 @@ step_semesters() {
   check "the worked example holds what it promises" bash "$ROOT/examples/semesters/run.sh"
 }
 
+step_monitoring() {
+  check "the monitoring example sees what it promises" bash "$ROOT/examples/monitoring/run.sh"
+}
+
 # -- valgrind ---------------------------------------------------------------------------------
 
 # none_is_ours LOG...: fails if the stack of an error or a definite leak passes through our library,
@@ -250,6 +254,7 @@ packages_of() {
     tap) printf '%s\n' libipc-run-perl libdbd-pg-perl ;;
     quickstart) printf '%s\n' "${BUILD_PACKAGES[@]}" ;;
     semesters) printf '%s\n' "${BUILD_PACKAGES[@]}" "${SEMESTERS_PACKAGES[@]}" ;;
+    monitoring) printf '%s\n' "${BUILD_PACKAGES[@]}" "${MONITORING_PACKAGES[@]}" ;;
     valgrind) printf '%s\n' "${VALGRIND_PACKAGES[@]}" ;;
   esac
 }
@@ -262,7 +267,7 @@ needs_build() {
 choose_steps() {
   local step
   if [ $# -eq 0 ]; then
-    STEPS=(build gates unit regress isolation tap quickstart semesters valgrind)
+    STEPS=(build gates unit regress isolation tap quickstart semesters monitoring valgrind)
     return
   fi
   STEPS=()

@@ -15,6 +15,7 @@ BUILD_PACKAGES=("postgresql-$PGVERSION" "postgresql-client-$PGVERSION"
                 "postgresql-server-dev-$PGVERSION" g++ make nlohmann-json3-dev)
 VALGRIND_PACKAGES=(valgrind)
 SEMESTERS_PACKAGES=(alembic python3-psycopg2)
+MONITORING_PACKAGES=("postgresql-$PGVERSION-cron" prometheus-postgres-exporter prometheus)
 
 # PostgreSQL refuses to run as root, so whatever root starts is built and run as "postgres".
 if [ "$(id -u)" = 0 ]; then BUILDER=postgres; else BUILDER=$(id -un); fi
@@ -78,6 +79,7 @@ bitcode_compiler() {
 has_package() {
   case $1 in
     postgresql-server-dev-*) [ -f "$PGHOME/lib/pgxs/src/makefiles/pgxs.mk" ] && bitcode_compiler ;;
+    postgresql-*-cron) [ -f "$PGHOME/lib/pg_cron.so" ] ;;
     postgresql-client-*) [ -x "$PGHOME/bin/psql" ] ;;
     postgresql-*) [ -x "$PGHOME/bin/postgres" ] ;;
     catch2) has_header catch2/catch.hpp ;;
