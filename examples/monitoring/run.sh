@@ -10,8 +10,6 @@ set -euo pipefail
 
 [ $# -eq 0 ] || die "usage: $0"
 
-EXPORTER=
-
 # promise TEXT COMMAND...: what must be so, or the example ends here.
 promise() {
   local text=$1
@@ -58,18 +56,18 @@ free_port() {
     print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'
 }
 
+# It leaves its own process id behind: the one that the shell knows is that of who started it.
 start_exporter() {
   PORT=$(free_port)
+  # shellcheck disable=SC2016 # that shell expands it, not this one
   as_builder env "DATA_SOURCE_NAME=host=$PGHOST port=$PGPORT user=enroll_monitor dbname=shop \
-sslmode=disable" prometheus-postgres-exporter --web.listen-address="127.0.0.1:$PORT" \
-    --extend.query-path="$EXAMPLE/queries.yaml" --disable-default-metrics \
-    >"$WORK/exporter.log" 2>&1 &
-  EXPORTER=$!
+sslmode=disable" sh -c 'echo $$ >exporter.pid; exec "$@"' sh prometheus-postgres-exporter \
+    --web.listen-address="127.0.0.1:$PORT" --extend.query-path="$EXAMPLE/queries.yaml" \
+    --disable-default-metrics >"$WORK/exporter.log" 2>&1 &
 }
 
 stop_exporter() {
-  [ -z "$EXPORTER" ] || kill "$EXPORTER" 2>/dev/null || true
-  EXPORTER=
+  [ ! -e "$WORK/exporter.pid" ] || kill "$(cat "$WORK/exporter.pid")" 2>/dev/null || true
 }
 
 # The metrics of pg_enroll, without what the exporter adds of its own.
