@@ -112,7 +112,9 @@ watches() {
   until_so "the exporter answers" scrape
   attempts >/dev/null
   promise "the metrics say what was done" same "10 1 1 0 0 4 6 0 " "$(counts)"
-  ! sql -c "INSERT INTO enrollments (user_id, tournament_id) VALUES (19, 1)" 2>/dev/null
+  if sql -c "INSERT INTO enrollments (user_id, tournament_id) VALUES (19, 1)" 2>/dev/null; then
+    die "A row of another writer got a seat that is not there."
+  fi
   promise "a row of another writer was refused" same "10 1 1 0 1 4 6 0 " "$(counts)"
   promise "the guards are in place" same 1 "$(metric "enroll_policy_guarded{$SHOP}")"
   sql -c "ALTER TABLE enrollments DISABLE TRIGGER enroll_door_insert"
@@ -171,6 +173,7 @@ holds_rules() {
   title "Alerts and dashboard"
   promise "the rules are sound" promtool check rules "$EXAMPLE/alerts.yml"
   promise "each alert fires for what it is about" promtool test rules "$EXAMPLE/alerts_test.yml"
+  # shellcheck disable=SC2016 # that is Perl
   promise "the dashboard is JSON" perl -MJSON::PP -0777 -ne 'decode_json($_)' \
     "$EXAMPLE/dashboard.json"
   promise "both know the metrics" knows_its_metrics
