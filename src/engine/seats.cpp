@@ -175,23 +175,55 @@ Seat read_seat_now(const Attachment* policy, const char* tournament) {
 
 namespace {
 
+// The transaction that last set out for a stripe: while it is under way it may hold some.
+uint64 last_writer = 0;
+
+uint64 this_transaction() { return U64FromFullTransactionId(GetTopFullTransactionIdIfAny()); }
+
 // Where a claim or a give-back is to go.
 struct Choice {
   std::optional<Stripe> stripe;
   int32 highest_mine = -1;  // of the stripes that the transaction holds already
+
+  // Somebody may take it before we do, and wait for one that the transaction holds.
+  bool lies_below() const { return stripe && !stripe->mine && stripe->number < highest_mine; }
 };
 
-// The own stripe where it has room and nobody holds it; else the next that is so; else the next
-// that has room, for whose holder to wait, but above all that the transaction holds already: two
-// that wait upwards never wait for each other.
+// What a stripe is to one who chooses, the best first. Waiting for a holder is only for those above
+// what the transaction holds already: two that wait upwards never wait for each other.
+enum class Place : std::uint8_t { mine, free_above, free_below, held_above, held_below };
+
+Place place_of(const Stripe& stripe, int32 highest_mine) {
+  if (stripe.mine) return Place::mine;
+  const bool above = stripe.number > highest_mine;
+  if (stripe.held) return above ? Place::held_above : Place::held_below;
+  return above ? Place::free_above : Place::free_below;
+}
+
+// Of those that are equally good the own one, or the next after it.
+void choose_of_all(const pg::Items<Stripe>& all, int32 own, int64 wanted, Choice& choice) {
+  const auto count = static_cast<int32>(all.count);
+  for (const Place best : {Place::mine, Place::free_above, Place::free_below, Place::held_above}) {
+    for (int32 i = 0; i < count && !choice.stripe; ++i) {
+      const Stripe& stripe = all.at[(own + i) % count];
+      const bool fits = place_of(stripe, choice.highest_mine) == best;
+      if (fits && stripe.has_room(wanted)) choice.stripe = stripe;
+    }
+  }
+}
+
+// The own stripe where it has room and nobody holds it. Otherwise, and where the transaction may
+// hold one already, all of them are looked at.
 Choice choose_stripe(const Attachment* policy, const char* tournament, int64 wanted) {
   CommandCounterIncrement();
   const Snapshot snapshot = pg::fresh_snapshot(GetCurrentCommandId(false));
-  int32 own = own_stripe(policy, tournament);
   Choice choice;
-  visit_stripes(policy, tournament, snapshot, own, Holders::asked, [&](const Stripe& stripe) {
-    if (!stripe.held && stripe.has_room(wanted)) choice.stripe = stripe;
-  });
+  if (last_writer != this_transaction()) {
+    visit_stripes(policy, tournament, snapshot, own_stripe(policy, tournament), Holders::asked,
+                  [&](const Stripe& stripe) {
+                    if (!stripe.held && stripe.has_room(wanted)) choice.stripe = stripe;
+                  });
+  }
   if (!choice.stripe) {
     pg::Items<Stripe> all;
     visit_stripes(policy, tournament, snapshot, std::nullopt, Holders::asked,
@@ -199,18 +231,11 @@ Choice choose_stripe(const Attachment* policy, const char* tournament, int64 wan
                     all.add(stripe);
                     if (stripe.mine) choice.highest_mine = stripe.number;
                   });
-    const auto count = static_cast<int32>(all.count);
-    stripe_count(policy, tournament) = count;
-    own = own_stripe(policy, tournament);
-    for (const bool waits : {false, true}) {
-      for (int32 i = 0; i < count && !choice.stripe; ++i) {
-        const Stripe& stripe = all.at[(own + i) % count];
-        const bool fits = waits ? stripe.number > choice.highest_mine : !stripe.held;
-        if (fits && stripe.has_room(wanted)) choice.stripe = stripe;
-      }
-    }
+    stripe_count(policy, tournament) = static_cast<int32>(all.count);
+    choose_of_all(all, own_stripe(policy, tournament), wanted, choice);
   }
   UnregisterSnapshot(snapshot);
+  last_writer = U64FromFullTransactionId(GetTopFullTransactionId());
   return choice;
 }
 
@@ -237,6 +262,12 @@ std::optional<Seat> claim_at(Attachment* policy, const char* tournament, int32 s
                        pg::bigint(as_read->capacity)}}));
 }
 
+// Locks a stripe: waits for whoever holds it, or not.
+pg::Rows hold_stripe(Attachment* policy, const char* tournament, int32 stripe, bool waits) {
+  return run(policy, waits ? Statement::seat_hold : Statement::seat_hold_free,
+             {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(stripe)}});
+}
+
 // Takes what each stripe has, upwards, as everybody does who waits while holding one; below what
 // the transaction holds already, what is free. Who holds them all and is short has been refused
 // rightly.
@@ -245,10 +276,7 @@ bool claim_upwards(Attachment* policy, const char* tournament, int64 count, cons
   int64 wanted = count;
   const int32 stripes = stripe_count(policy, tournament);
   for (int32 number = 0; number < stripes && wanted > 0; ++number) {
-    const Statement hold = number < highest_mine ? Statement::seat_hold_free : Statement::seat_hold;
-    pg::Rows rows =
-        run(policy, hold,
-            {{pg::text_value(policy->name), pg::text_value(tournament), pg::bigint(number)}});
+    pg::Rows rows = hold_stripe(policy, tournament, number, number >= highest_mine);
     if (rows.empty()) continue;
     const int64 taken = DatumGetInt64(rows.at(0, 1).datum);
     const std::optional<int64> allotted = pg::as_bigint(rows.at(0, 2));
@@ -333,6 +361,11 @@ std::optional<Seat> claim_by_statement(Attachment* policy, const char* tournamen
     return seat;
   }
   auto attempt = [&] {
+    if (choice.lies_below()) {
+      pg::Rows rows = hold_stripe(policy, tournament, stripe->number, false);
+      if (rows.empty()) return false;
+      rows.release();
+    }
     if (stripe) return claim_at(policy, tournament, stripe->number, count, as_read).has_value();
     return count > 1 && claim_upwards(policy, tournament, count, as_read, choice.highest_mine);
   };
@@ -349,7 +382,7 @@ std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 coun
   for (int round = 0; round < most_rounds; ++round) {
     Choice choice = choose_stripe(policy, tournament, count);
     std::optional<Stripe>& stripe = choice.stripe;
-    if (!stripe || !is_free(*stripe)) {
+    if (!stripe || !is_free(*stripe) || choice.lies_below()) {
       return claim_by_statement(policy, tournament, count, as_read, choice);
     }
     if (as_read != nullptr && !as_read->is(*stripe)) return std::nullopt;
