@@ -371,6 +371,25 @@ SELECT guarded, guards->'enroll_ledger_delete' AS state FROM enroll_policies;
 SELECT enroll(5, 11);
 ROLLBACK;
 
+-- The column that orders the ledger's rows may change its type between two of them, and come to be
+-- NULL.
+BEGIN;
+INSERT INTO credit_transactions (user_id, type, amount, balance_after) VALUES (8, 'GIFT', 0, 0);
+ALTER TABLE credit_transactions ALTER id DROP IDENTITY;
+ALTER TABLE credit_transactions ALTER id TYPE text;
+INSERT INTO credit_transactions (id, user_id, type, amount, balance_after)
+  VALUES ('last', 8, 'GIFT', 0, 0);
+PREPARE TRANSACTION 'strict';
+ROLLBACK PREPARED 'strict';
+BEGIN;
+ALTER TABLE credit_transactions ALTER id DROP IDENTITY;
+ALTER TABLE credit_transactions DROP CONSTRAINT credit_transactions_pkey,
+  ALTER id TYPE text, ALTER id DROP NOT NULL;
+INSERT INTO credit_transactions (user_id, type, amount, balance_after)
+  VALUES (8, 'GIFT', 0, 0), (8, 'GIFT', 0, 0);
+PREPARE TRANSACTION 'strict';
+ROLLBACK PREPARED 'strict';
+
 -- Off and on again is the identity, and off takes exactly these triggers away.
 CREATE VIEW triggers AS SELECT tgrelid::regclass AS on_table, tgname, tgtype, tgenabled
   FROM pg_trigger WHERE NOT tgisinternal

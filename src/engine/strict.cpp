@@ -26,7 +26,7 @@ struct Entry {
   Note note;
   std::int8_t sign;         // activity, recorded: 1 or -1
   pg::Value first, second;  // moved: balance before and after; booked: amount and balance_after
-  Datum order;              // booked
+  pg::Value order;          // booked
   std::size_t number;       // in which order they came
 };
 
@@ -79,11 +79,20 @@ pg::Value column_value(TupleTableSlot* row, AttrNumber column) {
   return value;
 }
 
-const char* kept_key(const pg::KeyType& type, Datum key) {
-  const MemoryContext before = MemoryContextSwitchTo(current_journal().memory);
-  const char* text = pg::key_text(type, key);
-  MemoryContextSwitchTo(before);
-  return text;
+// Copied, since some output functions leave a kilobyte of room behind the text. A key that is NULL
+// once its column may be is no key of another row.
+const char* kept_key(const pg::KeyType& type, pg::Value key) {
+  const MemoryContext memory = current_journal().memory;
+  if (key.null) return MemoryContextStrdup(memory, "");
+  const char* text = pg::key_text(type, key.datum);
+  const char* kept = MemoryContextStrdup(memory, text);
+  pfree(const_cast<char*>(text));
+  return kept;
+}
+
+bool same_key(const pg::KeyType& type, pg::Value a, pg::Value b) {
+  if (a.null || b.null) return a.null && b.null;
+  return pg::same_key(type, a.datum, b.datum);
 }
 
 // Whatever the column's type, as a numeric; NULL is 0.
@@ -105,15 +114,16 @@ pg::Value kept_money(Oid type, pg::Value amount) {
   return money;
 }
 
-Datum kept_order(const StrictLedger& strict, Datum order) {
+pg::Value kept_order(const StrictLedger& strict, pg::Value order) {
+  if (order.null) return order;
   int16 length = 0;
   bool by_value = false;
   get_typlenbyval(strict.order_type, &length, &by_value);
   const MemoryContext before = MemoryContextSwitchTo(current_journal().memory);
-  const Datum copy = length == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(order))
-                                  : datumCopy(order, by_value, length);
+  const Datum copy = length == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(order.datum))
+                                  : datumCopy(order.datum, by_value, length);
   MemoryContextSwitchTo(before);
-  return copy;
+  return pg::value(copy);
 }
 
 void forget(pg::Value value) {
@@ -123,14 +133,13 @@ void forget(pg::Value value) {
 // ---- what the statements did --------------------------------------------------------------------
 
 struct Account {
-  Datum key;
+  pg::Value key;
   pg::Value balance;
 };
 
 std::optional<Account> account_of(const StrictLedger& strict, TupleTableSlot* row) {
   if (row == nullptr) return std::nullopt;
-  return Account{column_value(row, strict.users_key).datum,
-                 column_value(row, strict.users_balance)};
+  return Account{column_value(row, strict.users_key), column_value(row, strict.users_balance)};
 }
 
 bool same_balance(const StrictLedger& strict, pg::Value a, pg::Value b) {
@@ -141,7 +150,7 @@ bool same_balance(const StrictLedger& strict, pg::Value a, pg::Value b) {
   return datum_image_eq(a.datum, b.datum, by_value, length);
 }
 
-void note_move(Attachment* policy, Datum key, pg::Value before, pg::Value after) {
+void note_move(Attachment* policy, pg::Value key, pg::Value before, pg::Value after) {
   const StrictLedger& strict = *policy->strict;
   Entry entry{};
   entry.policy = policy;
@@ -160,7 +169,7 @@ void note_accounts(Attachment* policy, TriggerData* trigger) {
   while (rows.next()) {
     const std::optional<Account> before = account_of(strict, rows.before);
     const std::optional<Account> after = account_of(strict, rows.after);
-    if (before && after && pg::same_key(policy->user_key, before->key, after->key)) {
+    if (before && after && same_key(policy->user_key, before->key, after->key)) {
       if (!same_balance(strict, before->balance, after->balance)) {
         note_move(policy, after->key, before->balance, after->balance);
       }
@@ -191,15 +200,15 @@ void note_booking(Attachment* policy, TupleTableSlot* row) {
   const pg::Value after = column_value(row, strict.balance_after);
   Entry entry{};
   entry.policy = policy;
-  entry.key = kept_key(strict.user_key, user.datum);
+  entry.key = kept_key(strict.user_key, user);
   entry.note = Note::booked;
   entry.first = kept_money(strict.amount_type, column_value(row, strict.amount));
   if (!after.null) entry.second = kept_money(strict.balance_after_type, after);
-  entry.order = kept_order(strict, column_value(row, strict.order).datum);
+  entry.order = kept_order(strict, column_value(row, strict.order));
   add_entry(entry);
 }
 
-void note_place(Attachment* policy, const pg::KeyType& type, Datum key, Note note,
+void note_place(Attachment* policy, const pg::KeyType& type, pg::Value key, Note note,
                 std::int8_t sign) {
   Entry entry{};
   entry.policy = policy;
@@ -217,7 +226,7 @@ void note_rows(Attachment* policy, TriggerData* trigger) {
     const pg::Value enrollment = column_value(rows.after, strict.enrollment);
     const std::int8_t sign = meaning_of(strict, column_value(rows.after, strict.type));
     if (enrollment.null || sign == 0) continue;
-    note_place(policy, strict.enrollment_key, enrollment.datum, Note::recorded, sign);
+    note_place(policy, strict.enrollment_key, enrollment, Note::recorded, sign);
   }
   rows.close();
 }
@@ -288,12 +297,15 @@ class Course {
   bool known_ = true;
 };
 
+// As they came, where the column's type, or that it is never NULL, has been altered between them.
 bool is_later(const Entry& a, const Entry& b) {
   const StrictLedger& strict = *a.policy->strict;
+  const bool comparable = strict.order_type == b.policy->strict->order_type;
+  if (!comparable || a.order.null || b.order.null) return a.number > b.number;
   TypeCacheEntry* type = lookup_type_cache(strict.order_type, TYPECACHE_CMP_PROC_FINFO);
   if (!OidIsValid(type->cmp_proc)) return a.number > b.number;
-  return DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, strict.order_collation, a.order,
-                                         b.order)) > 0;
+  return DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, strict.order_collation,
+                                         a.order.datum, b.order.datum)) > 0;
 }
 
 // The entries of one user, in the order in which they came.
@@ -450,15 +462,15 @@ void note_enrollments(Attachment* policy, TriggerData* trigger) {
   if (is_sanctioned(policy)) return;
   const AttrNumber key = policy->strict->enrollments_key;
   const auto note = [&](TupleTableSlot* row, std::int8_t sign) {
-    note_place(policy, policy->enrollment_key, column_value(row, key).datum, Note::activity, sign);
+    note_place(policy, policy->enrollment_key, column_value(row, key), Note::activity, sign);
   };
   pg::Transition rows(trigger, policy->enrollments);
   while (rows.next()) {
     const bool was_active = rows.before != nullptr && is_active(policy, rows.before);
     const bool active = rows.after != nullptr && is_active(policy, rows.after);
     const bool stays = was_active && active &&
-                       pg::same_key(policy->enrollment_key, column_value(rows.before, key).datum,
-                                    column_value(rows.after, key).datum);
+                       same_key(policy->enrollment_key, column_value(rows.before, key),
+                                column_value(rows.after, key));
     if (stays) continue;
     if (was_active) note(rows.before, -1);
     if (active) note(rows.after, 1);
