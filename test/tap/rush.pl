@@ -86,8 +86,9 @@ sub copied
     return brief($call, kind => 'COPY', effect($call));
 }
 
-# A few statements in one transaction. What fails is undone to a savepoint, and so is now and then
-# what did not; at last, perhaps, everything. What a part did counts for the whole.
+# A few statements in one transaction, which may be undone at last. What fails undoes all of it or,
+# where the rush is one of savepoints, only itself; there now and then what did not fail goes, too.
+# What a part did counts for the whole.
 sub several
 {
     my ($dbh, $client, $in) = @_;
@@ -96,14 +97,20 @@ sub several
     $dbh->begin_work;
     for (1 .. 3)
     {
-        $dbh->pg_savepoint('here');
+        $dbh->pg_savepoint('here') if $in->{savepoints};
         my $part = single($dbh, $client, $in, one_of(@statements));
         push @parts, { %$part, kind => "of several: $part->{kind}", gain => 0, entered => 0 };
-        last if $part->{outcome} =~ /^40/;
-        if ($part->{message} || rand() < 0.2) { $dbh->pg_rollback_to('here'); next }
+        if ($in->{savepoints} && (defined $part->{message} || rand() < 0.2))
+        {
+            last if $part->{outcome} =~ /^40/;
+            $dbh->pg_rollback_to('here');
+            next;
+        }
+        last if defined $part->{message};
         $whole{$_} += $part->{$_} for qw(gain entered);
     }
-    my $undone = rand() < 0.3 || $parts[-1]{outcome} =~ /^40/;
+    my $failed = defined $parts[-1]{message} && (!$in->{savepoints} || $parts[-1]{outcome} =~ /^40/);
+    my $undone = $failed || rand() < 0.3;
     my $done = !$undone && $dbh->commit;
     $whole{outcome} = $dbh->state if !$undone && !$done;
     $dbh->rollback if !$done;
@@ -114,10 +121,12 @@ sub several
 # How far a rush has come: everybody moves it on.
 my $progress = 'moved';
 
+# Every other client works at READ COMMITTED whatever the level: who does not divides no counter.
 sub take_part
 {
     my ($dbh, $client, $in) = @_;
     return change_it($dbh, $in) if $client == 0;
+    must(call($dbh, "SET default_transaction_isolation = 'read committed'")) if $client % 2;
     srand 1 + $client;
     my @mine;
     until (@mine % 10 == 0 && ask($dbh, reached('changed_all', 1)))
@@ -134,10 +143,16 @@ sub take_part
 
 # Each change with the values that it may set.
 my %change = (
-    capacity => [ 'UPDATE tournaments SET capacity = $1', undef, undef, 0, 30, 80, 120, 200, 500 ],
-    room     => [ 'UPDATE rooms SET seats = $1', undef, undef, undef, 60, 150, 300 ],
-    status   => [
-        'UPDATE tournaments SET status = $1',
+    capacity => [
+        'UPDATE tournaments SET capacity = $1 WHERE capacity IS DISTINCT FROM $1',
+        undef, undef, 0, 30, 80, 120, 200, 500
+    ],
+    room => [
+        'UPDATE rooms SET seats = $1 WHERE seats IS DISTINCT FROM $1',
+        undef, undef, undef, 60, 150, 300
+    ],
+    status => [
+        'UPDATE tournaments SET status = $1 WHERE status <> $1',
         'ENROLLMENT_OPEN', 'IN_PROGRESS', 'IN_PROGRESS', 'ENROLLMENT_CLOSED'
     ],
     deleted => [ 'DELETE FROM tournaments WHERE id = $1', 1 ],
@@ -155,8 +170,9 @@ SELECT (SELECT count(*) FROM enrollments e WHERE e.is_active) AS taken,
   FROM rooms r LEFT JOIN tournaments t ON t.id = r.tournament_id
 SQL
 
-# Makes a change, or undoes it. Above READ COMMITTED it is 40001 where somebody came in since its
-# snapshot, which in a rush is nearly always: it is tried some more times, then made below.
+# Makes a change, or undoes it. One that changes nothing waits for nobody, and leaves nothing. Above
+# READ COMMITTED it is 40001 where somebody came in since its snapshot, which in a rush is nearly
+# always: it is tried some more times, then made below.
 sub change_once
 {
     my ($dbh, $level, $undone, $sql, $value) = @_;
@@ -171,7 +187,7 @@ sub change_once
         my $kept = $left && !$undone && $dbh->commit;
         $dbh->rollback if !$kept;
         push @mine, { %{ brief($call, kind => 'change', gain => 0) }, began => $began, at => $at };
-        @{ $mine[-1] }{qw(left ended)} = ($left, now()) if $kept;
+        @{ $mine[-1] }{qw(left ended)} = ($left, now()) if $kept && $call->{count} > 0;
         last if $kept || $left && $undone;
     }
     return @mine;
@@ -190,13 +206,12 @@ sub change_it
         my ($sql, @values) = @{ $change{ one_of(@{ $in->{kinds} }) } };
         push @mine, change_once($dbh, $in->{level}, !($count % 5), $sql, one_of(@values));
     }
-    $dbh->do($_) or die $dbh->errstr
-      for "INSERT INTO tournaments (id, name) VALUES (1, 'another') ON CONFLICT DO NOTHING",
-      'UPDATE rooms SET seats = NULL';
-    push @mine, change_once($dbh, 'READ COMMITTED', 0,
+    push @mine, map { change_once($dbh, 'read committed', 0, @$_) }
+      [ $change{made}[0], undef ], [ $change{room}[0], undef ];
+    push @mine, change_once($dbh, 'read committed', 0,
         q{UPDATE tournaments SET capacity = $1, status = 'ENROLLMENT_OPEN'},
         $in->{last});
-    wait_for($dbh, reached($progress, 60 * $in->{changes} + 1500));
+    wait_for($dbh, reached($progress, 60 * $in->{changes} + 1000));
     advance($dbh, 'changed_all');
     return @mine;
 }
@@ -294,8 +309,9 @@ my %allowed = (
     'several'            => 'OK',
     'change'             => 'OK');
 my %more = (
-    gone => '|TOURNAMENT_NOT_FOUND|23503 enrollments_tournament_id_fkey|23503',
-    old  => '|40001');
+    gone       => '|TOURNAMENT_NOT_FOUND|23503 enrollments_tournament_id_fkey|23503',
+    old        => '|40001',
+    deadlocked => '|40P01');
 
 # Every kind of statement with what it may come to, in a transaction of several, too, where a seat
 # may be out of reach.
@@ -335,21 +351,26 @@ $policy->{watch} = [ { table => 'rooms', tournament => 'tournament_id' } ];
 must(attach($dbh, $policy));
 
 my $clients = start_clients($node, 'rush', 32, { take_part => \&take_part });
-my $changes = full_load() ? 400 : 40;
 my @changing = qw(capacity capacity capacity room room status status);
+my %in = (each => 8, changes => full_load() ? 400 : 40, last => 500);
 for ([ 'read committed', 32 ], [ 'repeatable read', 16 ], [ 'serializable', 16 ])
 {
     my ($level, $count) = @$_;
     my @old = $level eq 'read committed' ? () : 'old';
-    my %in = (clients => $count, level => $level, each => 8, changes => $changes, last => 500);
-    a_rush($dbh, $clients, "changed in a rush, $level", { %in, several => 2, kinds => \@changing },
-        @old);
+    @in{qw(clients level)} = ($count, $level);
+    a_rush($dbh, $clients, "changed in a rush, $level",
+        { %in, several => 2, kinds => \@changing }, @old);
     a_rush($dbh, $clients, "deleted in a rush, $level",
         { %in, several => 0, kinds => [qw(deleted made made)] },
         @old, 'gone');
 }
+is(join('', deadlocks($node)), '', 'nobody deadlocked');
+
+# Whoever undoes a call to a savepoint, and then makes another, may deadlock with anybody.
+@in{qw(clients level)} = (32, 'read committed');
+a_rush($dbh, $clients, 'a rush with savepoints',
+    { %in, several => 3, savepoints => 1, kinds => \@changing }, 'deadlocked');
 stop_clients($clients);
 $dbh->disconnect;
 $node->stop;
-is(join('', deadlocks($node)), '', 'nobody deadlocked');
 done_testing();
