@@ -226,9 +226,9 @@ sub beyond_capacity
     return if !defined $left->{capacity};
     my @then = grep { $_->{ended} > $from && $_->{began} < $to } @deeds;
     my @out = grep { $_->{gain} < 0 } @then;
-    my @in = grep { $_->{gain} > 0 } @then;
+    my @in = grep { $_->{gain} > 0 && $_->{began} > $from } @then;
     my @beyond;
-    for my $deed (grep { $_->{began} > $from && $_->{ended} < $to } @in)
+    for my $deed (grep { $_->{ended} < $to } @in)
     {
         my $entered = sum0 map { $_->{gain} } grep { $_->{ended} < $deed->{began} } @in;
         my $gone = sum0 map { $_->{gain} } grep { $_->{began} < $deed->{ended} } @out;
