@@ -402,7 +402,10 @@ std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 coun
 }  // namespace
 
 Seat whole_seat(const Attachment* policy, const char* tournament, const Seat& seat) {
-  const bool whole = seat.allotted == rules::allotment(seat.capacity);
+  // Value by value: a compiler may look at what no value holds first, which valgrind reports.
+  const bool same_limit = seat.allotted.has_value() == seat.capacity.has_value();
+  const bool whole =
+      same_limit && seat.allotted.value_or(0) == std::max<int64>(seat.capacity.value_or(0), 0);
   return whole ? seat : read_seat_now(policy, tournament);
 }
 
