@@ -115,6 +115,11 @@ pg::Value constant_text(std::string_view text) {
       PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))));
 }
 
+pg::Value json_value(const char* json) {
+  if (json == nullptr) return {};
+  return pg::value(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+}
+
 constexpr int receipt_columns = 11;
 
 // A rule has its own words for what it forbids.
@@ -136,10 +141,6 @@ void fill_receipt(const Attachment* policy, Oid key_type, const Receipt& receipt
   if (!enrollment.null) {
     enrollment.datum = pg::key_to_call(policy->enrollment_key, key_type, enrollment.datum);
   }
-  const pg::Value details =
-      receipt.details == nullptr
-          ? pg::Value{}
-          : pg::value(DirectFunctionCall1(jsonb_in, CStringGetDatum(receipt.details)));
   const pg::Value columns[receipt_columns] = {
       pg::value(BoolGetDatum(rules::is_done(receipt.outcome))),
       constant_text(contract.code),
@@ -151,7 +152,7 @@ void fill_receipt(const Attachment* policy, Oid key_type, const Receipt& receipt
       constant_text(contract.sqlstate),
       pg::value(Int32GetDatum(http_status_of(receipt))),
       pg::text_value(message_of(receipt)),
-      details,
+      json_value(receipt.details),
   };
   for (int i = 0; i < receipt_columns; ++i) set_column(datums, nulls, first + i, columns[i]);
 }
@@ -299,6 +300,16 @@ Set begin_set(FunctionCallInfo fcinfo) {
   info->setDesc = set.type;
   MemoryContextSwitchTo(before);
   return set;
+}
+
+template <std::size_t N>
+void add_row(const Set& set, const pg::Value (&columns)[N]) {
+  Datum datums[N];
+  bool nulls[N];
+  for (std::size_t i = 0; i < N; ++i) {
+    set_column(datums, nulls, static_cast<int>(i), columns[i]);
+  }
+  tuplestore_putvalues(set.rows, set.type, datums, nulls);
 }
 
 Datum answer_many(FunctionCallInfo fcinfo, bool raises) {
@@ -487,20 +498,11 @@ Datum pg_enroll_precheck(PG_FUNCTION_ARGS) {
   engine::precheck(
       engine::home_of(fcinfo->flinfo->fn_oid), document, name,
       [](void* state, const engine::Item& item) {
-        const Set* rows = static_cast<Set*>(state);
-        const pg::Value sample =
-            item.sample == nullptr
-                ? pg::Value{}
-                : pg::value(DirectFunctionCall1(jsonb_in, CStringGetDatum(item.sample)));
-        const pg::Value columns[] = {
-            pg::text_value(item.object), pg::text_value(engine::action_name(item.action)),
-            pg::text_value(item.lock),   pg::text_value(item.obstacle),
-            pg::bigint(item.violations), sample,
-            pg::text_value(item.remedy)};
-        Datum datums[7];
-        bool nulls[7];
-        for (int i = 0; i < 7; ++i) set_column(datums, nulls, i, columns[i]);
-        tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
+        add_row(
+            *static_cast<Set*>(state),
+            {pg::text_value(item.object), pg::text_value(engine::action_name(item.action)),
+             pg::text_value(item.lock), pg::text_value(item.obstacle), pg::bigint(item.violations),
+             json_value(item.sample), pg::text_value(item.remedy)});
       },
       &set);
   SPI_finish();
@@ -542,13 +544,9 @@ Datum pg_enroll_reconcile(PG_FUNCTION_ARGS) {
   engine::recount(
       entered.policy,
       [](void* state, const engine::Recounted& counter) {
-        const Set* rows = static_cast<Set*>(state);
-        const pg::Value columns[] = {counter.tournament, counter.taken_before, counter.taken_after,
-                                     counter.allotted_before, counter.allotted_after};
-        Datum datums[5];
-        bool nulls[5];
-        for (int i = 0; i < 5; ++i) set_column(datums, nulls, i, columns[i]);
-        tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
+        add_row(*static_cast<Set*>(state),
+                {counter.tournament, counter.taken_before, counter.taken_after,
+                 counter.allotted_before, counter.allotted_after});
       },
       &set);
   engine::leave(entered);
@@ -578,11 +576,9 @@ Datum pg_enroll_guards(PG_FUNCTION_ARGS) {
   engine::visit_guards(
       engine::home_of(fcinfo->flinfo->fn_oid), name,
       [](void* state, const engine::Guard& guard) {
-        const Set* rows = static_cast<Set*>(state);
-        Datum datums[3] = {CStringGetTextDatum(guard.name), ObjectIdGetDatum(guard.relation),
-                           CStringGetTextDatum(engine::state_name(guard.state))};
-        bool nulls[3] = {};
-        tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
+        add_row(*static_cast<Set*>(state),
+                {pg::text_value(guard.name), pg::value(ObjectIdGetDatum(guard.relation)),
+                 pg::text_value(engine::state_name(guard.state))});
       },
       &set);
   SPI_finish();
@@ -598,22 +594,11 @@ Datum pg_enroll_check(PG_FUNCTION_ARGS) {
       engine::check(engine::home_of(fcinfo->flinfo->fn_oid), request);
   for (std::size_t i = 0; i < findings.count; ++i) {
     const engine::Finding& finding = findings.at[i];
-    const pg::Value sample =
-        finding.sample == nullptr
-            ? pg::Value{}
-            : pg::value(DirectFunctionCall1(jsonb_in, CStringGetDatum(finding.sample)));
-    const pg::Value columns[] = {pg::text_value(finding.id),
-                                 pg::text_value(finding.title),
-                                 constant_text(rules::severity_name(finding.severity)),
-                                 pg::text_value(engine::status_name(finding.status)),
-                                 pg::bigint(finding.violations),
-                                 sample,
-                                 pg::text_value(finding.detail),
-                                 pg::text_value(finding.remedy)};
-    Datum datums[8];
-    bool nulls[8];
-    for (int column = 0; column < 8; ++column) set_column(datums, nulls, column, columns[column]);
-    tuplestore_putvalues(set.rows, set.type, datums, nulls);
+    add_row(set, {pg::text_value(finding.id), pg::text_value(finding.title),
+                  constant_text(rules::severity_name(finding.severity)),
+                  pg::text_value(engine::status_name(finding.status)),
+                  pg::bigint(finding.violations), json_value(finding.sample),
+                  pg::text_value(finding.detail), pg::text_value(finding.remedy)});
   }
   SPI_finish();
   return static_cast<Datum>(0);
@@ -637,10 +622,7 @@ Datum pg_enroll_report(PG_FUNCTION_ARGS) {
   engine::report(
       engine::home_of(fcinfo->flinfo->fn_oid), request,
       [](void* state, const char* line) {
-        const Set* rows = static_cast<Set*>(state);
-        Datum datum = CStringGetTextDatum(line);
-        bool null = false;
-        tuplestore_putvalues(rows->rows, rows->type, &datum, &null);
+        add_row(*static_cast<Set*>(state), {pg::text_value(line)});
       },
       &set);
   SPI_finish();
@@ -650,12 +632,10 @@ Datum pg_enroll_report(PG_FUNCTION_ARGS) {
 PG_FUNCTION_INFO_V1(pg_enroll_accept_baseline);
 Datum pg_enroll_accept_baseline(PG_FUNCTION_ARGS) {
   PreventCommandIfReadOnly("enroll_accept_baseline()");
-  const char* reason = text_argument(fcinfo, 0, "reason");
+  require_not_null(fcinfo, 0, "reason");
+  const pg::Value reason = pg::value(PG_GETARG_DATUM(0));
   const char* policy = policy_argument(fcinfo, 1);
-  if (is_blank(reason)) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("reason must not be blank"),
-                    errhint("Say why no credits moved; the report shows it.")));
-  }
+  require_sound_reason(reason, "Say why no credits moved; the report shows it.");
   SPI_connect();
   const int64 accepted =
       engine::accept_baseline(engine::home_of(fcinfo->flinfo->fn_oid), policy, reason);
@@ -694,28 +674,15 @@ Datum pg_enroll_stats(PG_FUNCTION_ARGS) {
   Set set = begin_set(fcinfo);
   engine::visit_counters(
       [](void* state, const engine::CountersRow& row) {
-        const Set* rows = static_cast<Set*>(state);
         const auto real = [](double number) { return pg::value(Float8GetDatum(number)); };
-        const pg::Value columns[] = {
-            pg::text_value(row.database),
-            pg::text_value(row.policy),
-            pg::bigint(row.calls),
-            pg::value(DirectFunctionCall1(jsonb_in, CStringGetDatum(row.outcomes))),
-            pg::bigint(row.errors),
-            pg::bigint(row.replays),
-            pg::bigint(row.looks),
-            pg::bigint(row.seat_waits),
-            real(row.seat_wait_ms),
-            real(row.seat_wait_max_ms),
-            pg::bigint(row.stripe_moves),
-            pg::bigint(row.guard_rejections),
-            constant_text(engine::counters_are_shared() ? "server" : "session"),
-            pg::value(TimestampTzGetDatum(row.since))};
-        constexpr int count = sizeof columns / sizeof *columns;
-        Datum datums[count];
-        bool nulls[count];
-        for (int i = 0; i < count; ++i) set_column(datums, nulls, i, columns[i]);
-        tuplestore_putvalues(rows->rows, rows->type, datums, nulls);
+        add_row(*static_cast<Set*>(state),
+                {pg::text_value(row.database), pg::text_value(row.policy), pg::bigint(row.calls),
+                 json_value(row.outcomes), pg::bigint(row.errors), pg::bigint(row.replays),
+                 pg::bigint(row.looks), pg::bigint(row.seat_waits), real(row.seat_wait_ms),
+                 real(row.seat_wait_max_ms), pg::bigint(row.stripe_moves),
+                 pg::bigint(row.guard_rejections),
+                 constant_text(engine::counters_are_shared() ? "server" : "session"),
+                 pg::value(TimestampTzGetDatum(row.since))});
       },
       &set);
   return static_cast<Datum>(0);

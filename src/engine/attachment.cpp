@@ -744,6 +744,10 @@ pg::Rows run_fresh(Attachment* policy, rules::Statement statement, pg::Values pa
   return pg::run_fresh(plan_of(policy, statement), role_of(policy, statement), parameters);
 }
 
+pg::Rows write_own(const Home& home, const char* sql, int count, Oid* types, pg::Values values) {
+  return pg::run_fresh(pg::prepare(sql, count, types, home.owner), home.owner, values);
+}
+
 pg::Rows read(Attachment* policy, rules::Statement statement, pg::Values parameters,
               Snapshot snapshot) {
   return pg::read(plan_of(policy, statement), role_of(policy, statement), parameters, snapshot);

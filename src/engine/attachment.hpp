@@ -181,6 +181,10 @@ List* stored_policies(const Home& home);
 // Runs a statement of the policy with the rights that it is meant to have.
 pg::Rows run(Attachment* policy, rules::Statement statement, pg::Values parameters);
 pg::Rows run_fresh(Attachment* policy, rules::Statement statement, pg::Values parameters);
+
+// Writes a table of the extension's: as its owner, who alone may, and under a snapshot taken now,
+// since the transaction may be older than the row.
+pg::Rows write_own(const Home& home, const char* sql, int count, Oid* types, pg::Values values);
 pg::Rows read(Attachment* policy, rules::Statement statement, pg::Values parameters,
               Snapshot snapshot);
 

@@ -348,14 +348,6 @@ pg::Items<PolicyRowCheck> policy_row_checks(const char* document, const rules::P
   return checks;
 }
 
-const char* finite_balance_probe(const char* document, const char* name) {
-  const char* users = to_utf8(name);
-  const auto job = [&](const rules::Policy& policy) -> std::vector<std::string> {
-    return {rules::finite_balance_probe(policy, users)};
-  };
-  return split<1>(call_until_it_fits(job, document))[0];
-}
-
 namespace {
 
 rules::CheckFacts in_utf8(rules::CheckFacts facts) {
@@ -382,7 +374,20 @@ const char* text_of(const char* document, const Job& job) {
   return split<1>(call_until_it_fits(as_list, document))[0];
 }
 
+// The one that they make of the query of a check.
+const char* text_of_check(const char* query, std::string (*make)(std::string_view)) {
+  const char* text = to_utf8(query);
+  const auto job = [&]() -> std::vector<std::string> { return {make(text)}; };
+  return split<1>(call_about("check", job))[0];
+}
+
 }  // namespace
+
+const char* finite_balance_probe(const char* document, const char* name) {
+  const char* users = to_utf8(name);
+  return text_of(document,
+                 [&](const rules::Policy& p) { return rules::finite_balance_probe(p, users); });
+}
 
 pg::Items<PolicyCheck> policy_checks(const char* document, const rules::ProbedTables& names,
                                      const rules::CheckFacts& its_facts) {
@@ -429,15 +434,11 @@ const char* unpaid_keys_query(const char* document, const rules::ProbedTables& n
 }
 
 const char* own_check_statement(const char* query) {
-  const char* text = to_utf8(query);
-  const auto job = [&]() -> std::vector<std::string> { return {rules::own_check_statement(text)}; };
-  return split<1>(call_about("check", job))[0];
+  return text_of_check(query, rules::own_check_statement);
 }
 
 const char* own_check_query(const char* query) {
-  const char* text = to_utf8(query);
-  const auto job = [&]() -> std::vector<std::string> { return {rules::own_check_query(text)}; };
-  return split<1>(call_about("check", job))[0];
+  return text_of_check(query, rules::own_check_query);
 }
 
 }  // namespace pg_enroll::engine

@@ -114,9 +114,9 @@ std::optional<rules::Outcome> judge_reading(Attachment* policy, Datum user, Datu
 // Raises the rejection, or answers it as a receipt.
 Receipt reject(rules::Outcome outcome, const Facts& facts, bool raises);
 
-// So often is a duplicate that keeps an enrollment away taken for a rival's who came and went: three
-// in a row were met where raw writers insert and delete the rows of a few users all the time. Then
-// the row is inserted without ON CONFLICT, which speaks for every unique index that its target
+// So often is a duplicate that keeps an enrollment away taken for a rival's who came and went:
+// three in a row were met where raw writers insert and delete the rows of a few users all the time.
+// Then the row is inserted without ON CONFLICT, which speaks for every unique index that its target
 // infers and does not say which, so that the index that is met is named.
 inline constexpr int most_duplicates = 7;
 

@@ -39,19 +39,10 @@ void require_sound_window(const Interval* since) {
                   errhint("Say how far to look back, such as '7 days'.")));
 }
 
-// Runs the step as the tables' owner, whose expressions it evaluates, and lets it write nothing.
-// What it did is undone; what it ran into is answered.
+// Takes the step as the tables' owner, whose expressions it evaluates.
 template <typename Step>
 const ErrorData* look(const Run& run, Step step) {
-  auto looking = [&] {
-    // An error's position is not one in the caller's statement.
-    error_context_stack = nullptr;
-    // Both last until the subtransaction ends.
-    XactReadOnly = true;
-    pg::become_restricted(run.policy->owner);
-    step();
-  };
-  return pg::failure_of(looking);
+  return pg::failure_of_look(run.policy->owner, step);
 }
 
 // What is not known to hold is as bad as what is known not to.
@@ -238,12 +229,7 @@ void with_run(const Home& home, const CheckRequest& request, Step step) {
   const Entered entered = enter(home, request.policy, Access::read);
   Attachment* policy = entered.policy;
   require_caller(policy);
-  const Run run{home,
-                policy,
-                GetActiveSnapshot(),
-                ago(request.since),
-                {qualified_name(policy->users), qualified_name(policy->tournaments),
-                 qualified_name(policy->enrollments), qualified_name(policy->ledger), ""}};
+  const Run run{home, policy, GetActiveSnapshot(), ago(request.since), tables_of(policy)};
   step(run);
   leave(entered);
 }

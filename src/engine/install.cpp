@@ -217,15 +217,9 @@ Datum oid_array(List* oids) {
       construct_array(datums, count, REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT));
 }
 
-// As the extension's owner, who alone writes its tables, and under a snapshot taken now: the
-// transaction may be older than the row.
-void store(const Home& home, const char* sql, int count, Oid* types, pg::Values values) {
-  pg::run_fresh(pg::prepare(sql, count, types, home.owner), home.owner, values);
-}
-
 void forget_rows(const Home& home, Oid table, const char* column, const char* policy) {
   Oid types[] = {TEXTOID};
-  store(
+  write_own(
       home,
       psprintf("DELETE FROM %s WHERE %s OPERATOR(pg_catalog.=) $1", qualified_name(table), column),
       1, types, {{pg::text_value(policy)}});
@@ -236,7 +230,7 @@ void store_policy(const Home& home, const Proposal& proposal, const Survey& surv
   const auto oid = [](Oid table) { return pg::value(ObjectIdGetDatum(table)); };
   Oid types[] = {TEXTOID,          TEXTOID,      OIDOID,  OIDOID,  OIDOID, OIDOID,
                  REGCLASSARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID};
-  store(
+  write_own(
       home,
       psprintf("INSERT INTO %s AS p (name, document, users, tournaments, enrollments, ledger, "
                "watched, search_path, time_zone, built_index, built_check) VALUES ($1, "
@@ -265,10 +259,10 @@ void hand_check_over(const Home& home, const StoredPolicy& stored) {
       heir_of_check(home, stored.name, stored.users, texts[PolicyText::users_balance]);
   if (heir == nullptr) return;
   Oid types[] = {TEXTOID, TEXTOID};
-  store(home,
-        psprintf("UPDATE %s SET built_check = $2 WHERE name OPERATOR(pg_catalog.=) $1",
-                 qualified_name(home.policies)),
-        2, types, {{pg::text_value(heir), pg::text_value(stored.built_check)}});
+  write_own(home,
+            psprintf("UPDATE %s SET built_check = $2 WHERE name OPERATOR(pg_catalog.=) $1",
+                     qualified_name(home.policies)),
+            2, types, {{pg::text_value(heir), pg::text_value(stored.built_check)}});
 }
 
 // Seeds the seats, and prepares every statement of the policy: what the survey missed fails now.

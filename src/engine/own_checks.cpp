@@ -16,11 +16,6 @@ std::optional<rules::Severity> severity_of(const char* name) {
   return std::nullopt;
 }
 
-// Reads or writes a table of the extension's, as its owner.
-pg::Rows run_own(const Home& home, const char* sql, int count, Oid* types, pg::Values values) {
-  return pg::run_fresh(pg::prepare(sql, count, types, home.owner), home.owner, values);
-}
-
 // Keeps a detach out until the end, so that nothing is stored for a policy that is gone. Comes
 // after the locks on the tables, as in a detach.
 void hold_policy(const Home& home, const char* policy) {
@@ -53,11 +48,8 @@ void try_query(const Home& home, const char* policy, const OwnCheck& check) {
   const char* statement = own_check_statement(check.query);
   const char* problem = nullptr;
   const Entered entered = enter(home, policy, Access::read);
+  const Oid owner = entered.policy->owner;
   auto trial = [&] {
-    error_context_stack = nullptr;
-    XactReadOnly = true;
-    const Oid owner = entered.policy->owner;
-    pg::become_restricted(owner);
     Oid types[] = {TIMESTAMPTZOID};
     Query* query = pg::analyze(statement, 1, types);
     if (!pg::only_reads(query)) {
@@ -71,7 +63,7 @@ void try_query(const Home& home, const char* policy, const OwnCheck& check) {
                GetActiveSnapshot());
     }
   };
-  const ErrorData* error = pg::failure_of(trial);
+  const ErrorData* error = pg::failure_of_look(owner, trial);
   leave(entered);
   if (problem != nullptr) refuse_query(check.name, problem);
   if (error == nullptr) return;
@@ -81,6 +73,11 @@ void try_query(const Home& home, const char* policy, const OwnCheck& check) {
 }
 
 }  // namespace
+
+rules::ProbedTables tables_of(const Attachment* policy) {
+  return {qualified_name(policy->users), qualified_name(policy->tournaments),
+          qualified_name(policy->enrollments), qualified_name(policy->ledger), ""};
+}
 
 Oid baseline_table(const Home& home) { return get_relname_relid("enroll_baseline", home.schema); }
 
@@ -117,7 +114,7 @@ void add_check(const Home& home, const char* policy, const char* severity, const
   try_query(home, policy, check);
   hold_policy(home, policy);
   Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-  const pg::Rows stored = run_own(
+  const pg::Rows stored = write_own(
       home,
       psprintf("INSERT INTO %s AS c (policy, name, severity, query, description) VALUES ($1, $2, "
                "$3, $4, $5) ON CONFLICT (policy, name) DO NOTHING",
@@ -135,11 +132,11 @@ void drop_check(const Home& home, const char* policy, const char* name) {
   hold_policy(home, policy);
   Oid types[] = {TEXTOID, TEXTOID};
   const pg::Rows dropped =
-      run_own(home,
-              psprintf("DELETE FROM %s AS c WHERE c.policy OPERATOR(pg_catalog.=) $1 AND c.name "
-                       "OPERATOR(pg_catalog.=) $2",
-                       qualified_name(own_checks_table(home))),
-              2, types, {{pg::text_value(policy), pg::text_value(name)}});
+      write_own(home,
+                psprintf("DELETE FROM %s AS c WHERE c.policy OPERATOR(pg_catalog.=) $1 AND c.name "
+                         "OPERATOR(pg_catalog.=) $2",
+                         qualified_name(own_checks_table(home))),
+                2, types, {{pg::text_value(policy), pg::text_value(name)}});
   if (!dropped.empty()) return;
   ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                   errmsg("check \"%s\" of policy \"%s\" does not exist", name, policy),
@@ -159,12 +156,11 @@ Datum accepted(const Home& home, const char* policy, Snapshot snapshot) {
   return keys;
 }
 
-int64 accept_baseline(const Home& home, const char* policy, const char* reason) {
+int64 accept_baseline(const Home& home, const char* policy, pg::Value reason) {
   require_ownership(require_stored(home, policy));
   const Entered entered = enter(home, policy, Access::read);
   const Attachment* a = entered.policy;
-  const rules::ProbedTables tables{qualified_name(a->users), qualified_name(a->tournaments),
-                                   qualified_name(a->enrollments), qualified_name(a->ledger), ""};
+  const rules::ProbedTables tables = tables_of(a);
   const pg::Restriction before = pg::become_restricted(a->owner);
   SPIPlanPtr plan = pg::prepare(unpaid_keys_query(a->document, tables), 0, nullptr, a->owner);
   const pg::Rows unpaid = pg::read(plan, a->owner, {}, GetActiveSnapshot());
@@ -173,14 +169,14 @@ int64 accept_baseline(const Home& home, const char* policy, const char* reason) 
   leave(entered);
   hold_policy(home, policy);
   Oid types[] = {TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID};
-  const pg::Rows stored = run_own(
+  const pg::Rows stored = write_own(
       home,
       psprintf("INSERT INTO %s AS b (policy, enrollment, reason, accepted_by) SELECT $1, "
                "k.enrollment, $3, $4 FROM pg_catalog.unnest($2) AS k(enrollment) ON CONFLICT "
                "(policy, enrollment) DO NOTHING",
                qualified_name(baseline_table(home))),
       4, types,
-      {{pg::text_value(policy), keys, pg::text_value(reason),
+      {{pg::text_value(policy), keys, reason,
         pg::text_value(GetUserNameFromId(GetUserId(), false))}});
   return static_cast<int64>(stored.count());
 }

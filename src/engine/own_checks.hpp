@@ -8,6 +8,9 @@
 
 namespace pg_enroll::engine {
 
+// The policy's tables, as the queries of checks name them.
+rules::ProbedTables tables_of(const Attachment* policy);
+
 Oid baseline_table(const Home& home);
 Oid own_checks_table(const Home& home);
 
@@ -32,6 +35,6 @@ Datum accepted(const Home& home, const char* policy, Snapshot snapshot);
 
 // Accepts the active enrollments that have no ledger row now, and answers how many are new. Only
 // for the owner of the tables.
-int64 accept_baseline(const Home& home, const char* policy, const char* reason);
+int64 accept_baseline(const Home& home, const char* policy, pg::Value reason);
 
 }  // namespace pg_enroll::engine

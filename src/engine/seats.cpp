@@ -19,10 +19,10 @@ enum SeatColumn : AttrNumber {
   column_epoch,
 };
 
+uint64 this_transaction() { return U64FromFullTransactionId(GetTopFullTransactionId()); }
+
 // The smallest epoch that no transaction before this one can have used.
-int64 epoch_floor() {
-  return static_cast<int64>(U64FromFullTransactionId(GetTopFullTransactionId()));
-}
+int64 epoch_floor() { return static_cast<int64>(this_transaction()); }
 
 std::optional<int64> seat_column(HeapTuple tuple, TupleDesc description, SeatColumn column) {
   bool null = false;
@@ -131,9 +131,13 @@ int32 own_stripe(const Attachment* policy, const char* tournament) {
   return pg::backend_number() % std::max(stripe_count(policy, tournament), 1);
 }
 
+Seat seat_of(const Stripe& stripe) {
+  return {true, stripe.taken, stripe.allotted, stripe.capacity, stripe.epoch};
+}
+
 void add_stripe(Seat& seat, const Stripe& stripe) {
   if (!seat.found) {
-    seat = {true, stripe.taken, stripe.allotted, stripe.capacity, stripe.epoch};
+    seat = seat_of(stripe);
     return;
   }
   seat.taken = rules::sum(seat.taken, stripe.taken);
@@ -177,8 +181,6 @@ namespace {
 
 // The transaction that last set out for a stripe: while it is under way it may hold some.
 uint64 last_writer = 0;
-
-uint64 this_transaction() { return U64FromFullTransactionId(GetTopFullTransactionIdIfAny()); }
 
 // Where a claim or a give-back is to go.
 struct Choice {
@@ -235,7 +237,7 @@ Choice choose_stripe(const Attachment* policy, const char* tournament, int64 wan
     choose_of_all(all, own_stripe(policy, tournament), wanted, choice);
   }
   UnregisterSnapshot(snapshot);
-  last_writer = U64FromFullTransactionId(GetTopFullTransactionId());
+  last_writer = this_transaction();
   return choice;
 }
 
@@ -318,31 +320,17 @@ Direct change_directly(const Attachment* policy, const char* tournament, Stripe&
   const Relation table = table_open(policy->home.seats, RowExclusiveLock);
   std::optional<pg::Written> written;
   if (pg::is_plain_table(table)) {
-    const pg::Value row[] = {pg::text_value(policy->name),
-                             pg::text_value(tournament),
-                             pg::value(Int32GetDatum(stripe.number)),
-                             pg::bigint(taken),
-                             pg::bigint(stripe.allotted),
-                             pg::bigint(stripe.capacity),
-                             pg::bigint(stripe.epoch)};
-    constexpr std::size_t columns = sizeof row / sizeof *row;
-    Datum values[columns];
-    bool nulls[columns];
-    for (std::size_t i = 0; i < columns; ++i) {
-      values[i] = row[i].datum;
-      nulls[i] = row[i].null;
-    }
-    written = pg::update_row(table, stripe.row, values, nulls);
+    written = pg::update_row(
+        table, stripe.row,
+        {{pg::text_value(policy->name), pg::text_value(tournament),
+          pg::value(Int32GetDatum(stripe.number)), pg::bigint(taken), pg::bigint(stripe.allotted),
+          pg::bigint(stripe.capacity), pg::bigint(stripe.epoch)}});
   }
   table_close(table, NoLock);
   if (!written || *written == pg::Written::by_itself) return Direct::declined;
   if (*written == pg::Written::outrun) return Direct::outrun;
   stripe.taken = taken;
   return Direct::done;
-}
-
-Seat seat_of(const Stripe& stripe) {
-  return {true, stripe.taken, stripe.allotted, stripe.capacity, stripe.epoch};
 }
 
 // A stripe that turns out to have no room stays locked to the end of the transaction, and whoever
@@ -402,10 +390,7 @@ std::optional<Seat> claim(Attachment* policy, const char* tournament, int64 coun
 }  // namespace
 
 Seat whole_seat(const Attachment* policy, const char* tournament, const Seat& seat) {
-  // Value by value: a compiler may look at what no value holds first, which valgrind reports.
-  const bool same_limit = seat.allotted.has_value() == seat.capacity.has_value();
-  const bool whole =
-      same_limit && seat.allotted.value_or(0) == std::max<int64>(seat.capacity.value_or(0), 0);
+  const bool whole = seat.allotted == rules::allotment(seat.capacity);
   return whole ? seat : read_seat_now(policy, tournament);
 }
 

@@ -410,18 +410,16 @@ void drop_aborted_notes(SubXactEvent event, SubTransactionId mine, SubTransactio
   while (sanctions.count > 0 && sanctions.at[sanctions.count - 1].level >= mine) --sanctions.count;
 }
 
-// As the extension's owner, who alone writes its tables.
 void record_sanction(const Home& home, const char* policy, pg::Value reason) {
   const char* role = GetUserNameFromId(GetUserId(), false);
   const char* login = GetUserNameFromId(GetSessionUserId(), false);
   Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-  SPIPlanPtr plan =
-      pg::prepare(psprintf("INSERT INTO %s (policy, xid, role, login, reason) VALUES ($1, "
-                           "pg_catalog.pg_current_xact_id(), $2, $3, $4)",
-                           qualified_name(sanction_table(home))),
-                  4, types, home.owner);
-  pg::run_fresh(plan, home.owner,
-                {{pg::text_value(policy), pg::text_value(role), pg::text_value(login), reason}});
+  write_own(home,
+            psprintf("INSERT INTO %s (policy, xid, role, login, reason) VALUES ($1, "
+                     "pg_catalog.pg_current_xact_id(), $2, $3, $4)",
+                     qualified_name(sanction_table(home))),
+            4, types,
+            {{pg::text_value(policy), pg::text_value(role), pg::text_value(login), reason}});
 }
 
 }  // namespace

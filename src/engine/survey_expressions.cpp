@@ -343,8 +343,6 @@ void examine(Surveying& s, const PolicyProbe& probe, Reading& reading) {
   Examination x{s, probe};
   const int before = s.result.refusals;
   const ErrorData* error = look(s, [&] {
-    // A statement that the caller runs would take an error's position for one in its own text.
-    error_context_stack = nullptr;
     Query* query = examine_kind(x);
     if (query == nullptr || x.obstacle != nullptr) return;
     refuse_temporary_objects(x, query);

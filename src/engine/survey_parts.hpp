@@ -65,13 +65,11 @@ const PolicyName* name_of(const Surveying& s, rules::Role role);
 template <typename Step>
 const ErrorData* look(const Surveying& s, Step step) {
   auto looking = [&] {
-    // Lasts until the subtransaction ends, as the role and the path do.
-    XactReadOnly = true;
-    pg::become_restricted(s.role);
+    // Lasts until the subtransaction ends, as the role does.
     pg::push_settings(s.path);
     step();
   };
-  return pg::failure_of(looking);
+  return pg::failure_of_look(s.role, looking);
 }
 
 // The same with the rights of the tables' owner, for what is the owner's.

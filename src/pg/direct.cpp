@@ -24,7 +24,13 @@ bool is_plain_table(Relation table) {
   return plain;
 }
 
-Written update_row(Relation table, ItemPointerData row, Datum* values, bool* nulls) {
+Written update_row(Relation table, ItemPointerData row, Values columns) {
+  Datum values[MaxHeapAttributeNumber];
+  bool nulls[MaxHeapAttributeNumber];
+  for (std::size_t i = 0; i < columns.count; ++i) {
+    values[i] = columns.at[i].datum;
+    nulls[i] = columns.at[i].null;
+  }
   TupleTableSlot* slot = MakeSingleTupleTableSlot(RelationGetDescr(table), &TTSOpsHeapTuple);
   HeapTuple tuple = heap_form_tuple(RelationGetDescr(table), values, nulls);
   ExecStoreHeapTuple(tuple, slot, false);

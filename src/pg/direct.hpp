@@ -3,7 +3,7 @@
 // snapshot, and the executor is who checks that.
 #pragma once
 
-#include "pg/prelude.hpp"
+#include "pg/spi.hpp"
 
 namespace pg_enroll::pg {
 
@@ -17,8 +17,8 @@ enum class Written : std::uint8_t {
   by_itself  // this command has written it already
 };
 
-// Writes a new version of the row, waiting for whoever holds it. The table must be open with
-// RowExclusiveLock.
-Written update_row(Relation table, ItemPointerData row, Datum* values, bool* nulls);
+// Writes a new version of the row, with all its columns, waiting for whoever holds it. The table
+// must be open with RowExclusiveLock.
+Written update_row(Relation table, ItemPointerData row, Values columns);
 
 }  // namespace pg_enroll::pg

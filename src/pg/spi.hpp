@@ -172,4 +172,18 @@ const ErrorData* failure_of(Step& step) {
   return failure_of([](void* state) { (*static_cast<Step*>(state))(); }, &step);
 }
 
+// The same for a step that only looks, with a role's rights and in a security-restricted operation.
+template <typename Step>
+const ErrorData* failure_of_look(Oid role, Step& step) {
+  auto looking = [&] {
+    // The caller's statement would take an error's position for one in its own text.
+    error_context_stack = nullptr;
+    // Both last until the subtransaction ends.
+    XactReadOnly = true;
+    become_restricted(role);
+    step();
+  };
+  return failure_of(looking);
+}
+
 }  // namespace pg_enroll::pg

@@ -230,9 +230,7 @@ class RowChecker {
         r_.reset_unsound_balances(facts_.balance_is_numeric));
     add(false, "$.users.balance", t_.users,
         "balances that are NULL: these users can neither pay nor be refunded",
-        found(balance + " IS NULL"),
-        "UPDATE " + users + " SET " + quoted(p_.users.balance) + " = 0 WHERE " + balance +
-            " IS NULL");
+        found(balance + " IS NULL"), r_.reset_balances(balance + " IS NULL"));
   }
 
   void orphans(string_view table, const string& key, const string& reference, const string& what) {

@@ -99,8 +99,12 @@ string RowText::withdraw_oversold() const {
 
 string RowText::reset_unsound_balances(bool numeric) const {
   const string balance = column("u", p_.users.balance);
+  return reset_balances(balance + " < 0" + (numeric ? " OR " + balance + " >= 'Infinity'" : ""));
+}
+
+string RowText::reset_balances(const string& condition) const {
   return "UPDATE " + string(t_.users) + " AS u SET " + quoted(p_.users.balance) + " = 0 WHERE " +
-         balance + " < 0" + (numeric ? " OR " + balance + " >= 'Infinity'" : "");
+         condition;
 }
 
 string RowText::withdrawal(const string& join, const string& condition) const {

@@ -44,6 +44,7 @@ class RowText {
   std::string withdraw_duplicates() const;
   std::string withdraw_oversold() const;
   std::string reset_unsound_balances(bool numeric) const;
+  std::string reset_balances(const std::string& condition) const;  // on u
   // Withdraws, without a refund, what the condition on e names.
   std::string withdrawal(const std::string& join, const std::string& condition) const;
 

@@ -12,8 +12,8 @@ using Count = std::int64_t;
 
 // What a capacity allots: no value is unlimited, a negative capacity counts as 0.
 constexpr std::optional<Count> allotment(std::optional<Count> capacity) noexcept {
-  if (capacity && *capacity < 0) return 0;
-  return capacity;
+  if (!capacity) return std::nullopt;
+  return *capacity < 0 ? 0 : *capacity;
 }
 
 // Seats that are left to give, never below 0; no value where unlimited.
