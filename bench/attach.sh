@@ -39,16 +39,6 @@ round() {
     sql -c 'DROP INDEX bench.ready' -c 'ALTER TABLE bench.people DROP CONSTRAINT ready'
 }
 
-medians() {
-  local label
-  printf '%-34s %9s   %s\n' 'step' 'median ms' 'all rounds'
-  cut -f1 "$WORK/times" | awk '!seen[$0]++' | while IFS= read -r label; do
-    awk -F'\t' -v l="$label" '$1 == l { print $2 }' "$WORK/times" | sort -n |
-      awk -v l="$label" '{ v[NR] = $1; all = all " " int($1 + 0.5) }
-        END { printf "%-34s %9d  %s\n", l, v[int((NR + 1) / 2)] + 0.5, all }'
-  done
-}
-
 # locks LABEL SQL: what the statement has locked of the tables when it is done.
 locks() {
   printf '\nLocks held by %s:\n\n' "$1"
@@ -85,7 +75,7 @@ main() {
     quietly "Round $n" round
   done
   echo
-  medians
+  medians step 34
   all_locks
 }
 

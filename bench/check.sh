@@ -48,16 +48,6 @@ round() {
     sql -c '\timing on' -c 'SELECT * FROM enroll_check()' 2>&1 | labels >>"$WORK/times"
 }
 
-medians() {
-  local label
-  printf '%-8s %9s   %s\n' 'check' 'median ms' 'all rounds'
-  cut -f1 "$WORK/times" | awk '!seen[$0]++' | while IFS= read -r label; do
-    awk -F'\t' -v l="$label" '$1 == l { print $2 }' "$WORK/times" | sort -n |
-      awk -v l="$label" '{ v[NR] = $1; all = all " " int($1 + 0.5) }
-        END { printf "%-8s %9d  %s\n", l, v[int((NR + 1) / 2)] + 0.5, all }'
-  done
-}
-
 main() {
   local n
   install_missing "${BUILD_PACKAGES[@]}"
@@ -69,7 +59,7 @@ main() {
     quietly "Round $n" round
   done
   echo
-  medians
+  medians check 8
 }
 
 main

@@ -14,3 +14,15 @@ durable_server() {
   quietly "Starting a private server" start_cluster bench 'fsync = on' "$@"
   quietly "Creating a database" as_builder "$BIN/createdb" bench
 }
+
+# medians HEADING WIDTH: a line for each label in $WORK/times, whose lines are a label, a tab and
+# milliseconds: the median, and all.
+medians() {
+  local label
+  printf "%-$2s %9s   %s\n" "$1" 'median ms' 'all rounds'
+  cut -f1 "$WORK/times" | awk '!seen[$0]++' | while IFS= read -r label; do
+    awk -F'\t' -v l="$label" '$1 == l { print $2 }' "$WORK/times" | sort -n |
+      awk -v l="$label" -v w="$2" '{ v[NR] = $1; all = all " " int($1 + 0.5) }
+        END { printf "%-" w "s %9d  %s\n", l, v[int((NR + 1) / 2)] + 0.5, all }'
+  done
+}

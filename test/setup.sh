@@ -55,6 +55,17 @@ quietly() {
   echo "$((SECONDS - began)) s"
 }
 
+# promise TEXT COMMAND...: what must be so, or the example ends here.
+promise() {
+  local text=$1
+  shift
+  "$@" || die "Not so: $text"
+  echo "So it is: $text."
+}
+
+# same TEXT TEXT: or the difference.
+same() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
+
 # shows FILE WORD...: each word stands in the file, or the example ends here.
 shows() {
   local file=$1 word

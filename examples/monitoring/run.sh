@@ -10,16 +10,6 @@ set -euo pipefail
 
 [ $# -eq 0 ] || die "usage: $0"
 
-# promise TEXT COMMAND...: what must be so, or the example ends here.
-promise() {
-  local text=$1
-  shift
-  "$@" || die "Not so: $text"
-  echo "So it is: $text."
-}
-
-same() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
-
 sql() { as_builder env -C "$EXAMPLE" "$BIN/psql" -X -q -v ON_ERROR_STOP=1 -d shop "$@"; }
 
 value() { sql -At -c "$1"; }

@@ -6,22 +6,17 @@
 BEGIN;
 
 -- A check has one severity, so the number of rows decides between two of them.
-SELECT enroll_add_check('campus_missing_few', 'warning', $$
+SELECT enroll_add_check(name, severity, $$
   SELECT id AS session, semester_id AS semester
   FROM (SELECT s.id, s.semester_id, count(*) OVER () AS missing
         FROM sessions AS s JOIN semesters AS t ON t.id = s.semester_id
         WHERE s.campus_id IS NULL AND s.date_start >= :since AT TIME ZONE 'UTC'
           AND t.tournament_status NOT IN ('DRAFT', 'CANCELLED')) AS m
-  WHERE missing <= 5 ORDER BY id$$,
-  'every session has its campus');
-SELECT enroll_add_check('campus_missing_many', 'error', $$
-  SELECT id AS session, semester_id AS semester
-  FROM (SELECT s.id, s.semester_id, count(*) OVER () AS missing
-        FROM sessions AS s JOIN semesters AS t ON t.id = s.semester_id
-        WHERE s.campus_id IS NULL AND s.date_start >= :since AT TIME ZONE 'UTC'
-          AND t.tournament_status NOT IN ('DRAFT', 'CANCELLED')) AS m
-  WHERE missing > 5 ORDER BY id$$,
-  'at most five sessions lack their campus');
+  WHERE $$ || condition || ' ORDER BY id', description)
+FROM (VALUES
+  ('campus_missing_few', 'warning', 'missing <= 5', 'every session has its campus'),
+  ('campus_missing_many', 'error', 'missing > 5', 'at most five sessions lack their campus'))
+  AS c(name, severity, condition, description);
 
 -- Always there, to be read: the sample is the distribution.
 SELECT enroll_add_check('campus_distribution', 'info', $$

@@ -14,17 +14,6 @@ DOCUMENT=$ROOT/docs/operations.md
 BLOCKS_RUN=0
 CALLS=0
 
-# promise TEXT COMMAND...: what must be so, or the example ends here.
-promise() {
-  local text=$1
-  shift
-  "$@" || die "Not so: $text"
-  echo "So it is: $text."
-}
-
-# same TEXT TEXT: or the difference.
-same() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
-
 # -- Talking to the databases -----------------------------------------------------------------
 
 # example DATABASE COMMAND...: runs it as a reader of docs/operations.md would.
