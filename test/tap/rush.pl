@@ -1,8 +1,8 @@
 # One tournament that everybody wants, by every kind of writer at once, while it is changed: its
 # capacity up, down, below what is taken, to none and back, by its own row and by a watched one; it
-# is closed and opened, deleted and made anew. Its counter divides and folds all the while. Nobody is
-# let in beyond a capacity or behind a close that has committed, and in the end every seat that is
-# left can be sold, and not one more.
+# is closed and opened, deleted and made anew. Its counter divides and folds all the while. Nobody
+# is let in beyond a capacity or behind a close that has committed, and in the end every seat that
+# is left can be sold, and not one more.
 #
 # ENROLL_LOAD=full: ten times as many changes.
 use strict;
@@ -109,7 +109,8 @@ sub several
         last if defined $part->{message};
         $whole{$_} += $part->{$_} for qw(gain entered);
     }
-    my $failed = defined $parts[-1]{message} && (!$in->{savepoints} || $parts[-1]{outcome} =~ /^40/);
+    my $last = $parts[-1];
+    my $failed = defined $last->{message} && (!$in->{savepoints} || $last->{outcome} =~ /^40/);
     my $undone = $failed || rand() < 0.3;
     my $done = !$undone && $dbh->commit;
     $whole{outcome} = $dbh->state if !$undone && !$done;
